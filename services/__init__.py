@@ -1,0 +1,1 @@
+"""contactsync: keeps contacts in step between apps."""

@@ -1,0 +1,96 @@
+"""What an app does: the behaviour beside the declarations in `services.contracts.app`.
+
+ingest hosts the reading half, connectors the writing half. An app makes one attempt per call: it never sleeps,
+never retries and never raises for an answer it can name (`Trouble`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import httpx2
+import msgspec
+
+from services.contracts.app import CursorLost, Delivery, Gone, Manifest, Page, Reading, Rejected, Seen, Trouble
+from services.contracts.commands import Write
+from services.contracts.receipts import Refused, Stale, Unchanged, Written
+from services.runtime.clock import Clock
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """One account, ready to be called."""
+
+    account: str
+    settings: Mapping[str, str]
+    credentials: Mapping[str, tuple[str, ...]]
+    http: httpx2.AsyncClient
+    clock: Clock
+    """The database's clock: orders of observations are taken from it where the app dates nothing itself."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger knows of a write that is about to be sent."""
+
+    key: str
+    """The idempotency key: the same for every repetition, another one only after proof of absence."""
+    n: int
+    """How often the write was sent before."""
+    first: int | None = None
+    """When it was first sent, microseconds since 1970; None if never."""
+
+
+class Absence(msgspec.Struct, frozen=True, kw_only=True):
+    """Proof that a write of unknown outcome was not applied: it may be sent anew."""
+
+    reason: str
+
+
+class Undecided(msgspec.Struct, frozen=True, kw_only=True):
+    """The proof isn't possible yet; ask again after `after` seconds."""
+
+    reason: str
+    after: float
+
+
+class App(Protocol):
+    """One app. Everything about it is behind these functions."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the app declares."""
+        ...
+
+    def verify(self, delivery: Delivery, secrets: Sequence[str], now: float) -> Rejected | None:
+        """Return None if the delivery's sender knows one of the secrets and it is fresh at `now` (unix seconds)."""
+        ...
+
+    def read(self, delivery: Delivery) -> tuple[Reading, ...] | Rejected:
+        """Return the events in a verified delivery; none for a type that isn't ours to know."""
+        ...
+
+    async def scan(self, access: Access, cursor: str | None) -> Page | CursorLost | Trouble:
+        """Return one page of all contacts. The last page's cursor is where the change feed starts."""
+        ...
+
+    async def poll(self, access: Access, cursor: str) -> Page | CursorLost | Trouble:
+        """Return one page of the change feed after `cursor`."""
+        ...
+
+    async def look(self, access: Access, contact_id: str) -> Seen | Gone | Trouble:
+        """Read one contact."""
+        ...
+
+    async def find(self, access: Access, address: str) -> tuple[Seen, ...] | Trouble:
+        """Return the live contacts that have the normalized address."""
+        ...
+
+    async def write(
+        self, access: Access, command: Write, attempt: Attempt
+    ) -> Written | Unchanged | Refused | Stale | Trouble:
+        """Send one write once."""
+        ...
+
+    async def settle(
+        self, access: Access, command: Write, attempt: Attempt
+    ) -> Written | Stale | Absence | Undecided | Trouble:
+        """Find out what became of a write whose outcome is unknown, by reading. Writes nothing."""
+        ...

@@ -1,0 +1,1 @@
+"""Consumes events, decides, and emits commands."""

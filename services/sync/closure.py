@@ -1,0 +1,146 @@
+"""What an input may touch: the addresses, links and contacts that its transaction locks before it reads (P0)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from services.contracts.contact import SIDES
+from services.contracts.envelope import derived
+from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched, SubscriptionChanged
+from services.contracts.receipts import Absent, Found, Receipt, Stale, Unchanged, Written
+from services.runtime.store import Connection as Database
+from services.sync.configs import Configs
+from services.sync.core.identity import addresses
+from services.sync.core.slice import ContactKey
+from services.sync.core.take import Input, Reconsider, Sighted
+
+_LINKS_OF = """
+SELECT l.id::text, l.connection, l.left_id, l.right_id FROM sync.link l
+  JOIN unnest($1::text[], $2::text[]) k (connection, id) ON l.connection = k.connection AND l.left_id = k.id
+ WHERE l.status <> 'ended'
+UNION
+SELECT l.id::text, l.connection, l.left_id, l.right_id FROM sync.link l
+  JOIN unnest($3::text[], $4::text[]) k (connection, id) ON l.connection = k.connection AND l.right_id = k.id
+ WHERE l.status <> 'ended'
+"""
+_LINKS = "SELECT id::text, connection, left_id, right_id FROM sync.link WHERE id = ANY($1::uuid[])"
+_ADDRESSES_OF = """
+SELECT DISTINCT a.address FROM sync.contact_address a
+  JOIN unnest($1::text[], $2::text[]) k (account, id) ON a.account = k.account AND a.contact_id = k.id
+"""
+_RESERVED_BY = "SELECT DISTINCT address FROM sync.reservation WHERE link = ANY($1::uuid[])"
+_HOLDERS = "SELECT DISTINCT link::text FROM sync.reservation WHERE address = ANY($1::text[])"
+_SHARING = "SELECT DISTINCT account, contact_id FROM sync.contact_address WHERE address = ANY($1::text[])"
+_MARKS = """
+SELECT DISTINCT c.state #>> '{contact,mark}' AS mark FROM sync.contact c
+  JOIN unnest($1::text[], $2::text[]) k (account, id) ON c.account = k.account AND c.contact_id = k.id
+ WHERE c.state #>> '{contact,mark}' IS NOT NULL
+"""
+
+
+@dataclass(kw_only=True)
+class Keys:
+    """Keys to lock and load."""
+
+    addresses: set[str] = field(default_factory=set)
+    links: set[str] = field(default_factory=set)
+    contacts: set[ContactKey] = field(default_factory=set)
+
+    def covers(self, other: "Keys") -> bool:
+        """Whether all of the other's keys are among these."""
+        return other.addresses <= self.addresses and other.links <= self.links and other.contacts <= self.contacts
+
+    def add(self, other: "Keys") -> None:
+        """Take the other's keys in."""
+        self.addresses |= other.addresses
+        self.links |= other.links
+        self.contacts |= other.contacts
+
+
+def named(inputs: Iterable[Input], configs: Configs) -> Keys:
+    """Return the keys that the inputs name themselves."""
+    keys = Keys()
+    for item in inputs:
+        match item:
+            case ContactChanged() if item.account in configs.manifests:
+                keys.contacts.add((item.account, item.contact_id))
+                keys.addresses.update(addresses(item.contact, configs.manifests[item.account]))
+                keys.links.update(_mark(item.contact.mark))
+            case ContactChanged() | ContactDeleted() | ContactTouched() | SubscriptionChanged() | Sighted():
+                keys.contacts.add((item.account, item.contact_id))
+            case Receipt():
+                keys.links.add(item.aim.link)
+                _name_seen(keys, item, configs)
+            case Found():
+                keys.links.add(item.link)
+                keys.contacts.update((item.account, contact_id) for contact_id in item.contact_ids)
+            case Absent() | Reconsider():
+                keys.links.add(item.link)
+    return keys
+
+
+def _name_seen(keys: Keys, receipt: Receipt, configs: Configs) -> None:
+    account, outcome = receipt.aim.account, receipt.outcome
+    if isinstance(outcome, Written | Unchanged):
+        keys.contacts.add((account, outcome.contact_id))
+    seen = outcome.seen if isinstance(outcome, Written | Unchanged | Stale) else None
+    if seen is not None and account in configs.manifests:
+        keys.contacts.add((account, seen.contact_id))
+        keys.addresses.update(addresses(seen.contact, configs.manifests[account]))
+
+
+def _mark(mark: str | None) -> list[str]:
+    # A mark is text that anyone may have written; a link's id is a uuid.
+    return [mark] if mark is not None and len(mark) == 36 and mark.count("-") == 4 else []
+
+
+async def closure(database: Database, seeds: Keys, configs: Configs) -> Keys:
+    """Return everything that deciding about the seeds may read or change.
+
+    The seeds' links and their partners, all their addresses, every contact with one of these, its links and their
+    partners, whoever reserved one of the addresses, and the links named by marks. Reads without locking.
+    """
+    keys = Keys(addresses=set(seeds.addresses), links=set(seeds.links), contacts=set(seeds.contacts))
+    for account, contact_id in seeds.contacts:
+        keys.links.update(_born(configs, account, contact_id))
+    await _links_of(database, keys, keys.contacts, configs)
+    near = set(keys.contacts)
+    accounts, ids = [key[0] for key in near], [key[1] for key in near]
+    keys.addresses.update(row[0] for row in await database.fetch(_ADDRESSES_OF, accounts, ids))
+    keys.addresses.update(row[0] for row in await database.fetch(_RESERVED_BY, list(keys.links)))
+    found = list(keys.addresses)
+    keys.contacts.update((row[0], row[1]) for row in await database.fetch(_SHARING, found))
+    keys.links.update(row[0] for row in await database.fetch(_HOLDERS, found))
+    accounts, ids = [key[0] for key in keys.contacts], [key[1] for key in keys.contacts]
+    for row in await database.fetch(_MARKS, accounts, ids):
+        keys.links.update(_mark(row[0]))
+    await _links_of(database, keys, keys.contacts, configs)
+    return keys
+
+
+def _born(configs: Configs, account: str, contact_id: str) -> list[str]:
+    """Return the ids of the links that the contact's first sight makes."""
+    return [
+        derived("link", name, side, contact_id)
+        for name, config in configs.connections.items()
+        for side in SIDES
+        if config.account(side) == account
+    ]
+
+
+async def _links_of(database: Database, keys: Keys, contacts: Iterable[ContactKey], configs: Configs) -> None:
+    """Add the contacts' links, and the contacts of all links so far."""
+    sought: dict[str, tuple[list[str], list[str]]] = {"left": ([], []), "right": ([], [])}
+    for account, contact_id in contacts:
+        for name, config in configs.connections.items():
+            for side in SIDES:
+                if config.account(side) == account:
+                    sought[side][0].append(name)
+                    sought[side][1].append(contact_id)
+    rows = await database.fetch(_LINKS_OF, *sought["left"], *sought["right"])
+    rows += await database.fetch(_LINKS, list(keys.links))
+    for row in rows:
+        keys.links.add(row["id"])
+        known = configs.connections.get(row["connection"])
+        if known is not None:
+            halves = ((known.account("left"), row["left_id"]), (known.account("right"), row["right_id"]))
+            keys.contacts.update((account, contact_id) for account, contact_id in halves if contact_id is not None)

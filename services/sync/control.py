@@ -1,0 +1,194 @@
+"""What a person may say about links: approve or reject what is held, and let a connection be reconsidered."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from services.contracts.app import Manifest
+from services.contracts.contact import SIDES, Side
+from services.contracts.envelope import derived
+from services.runtime.store import Connection as Database
+from services.runtime.store import Store
+from services.sync.closure import Keys, closure
+from services.sync.configs import read_configs
+from services.sync.core.mapping import normal_view, observed
+from services.sync.core.slice import Slice
+from services.sync.core.state import Base, Decision, Link
+from services.sync.core.step import step
+from services.sync.load import load, lock, scanned_accounts
+from services.sync.save import Journalled, save
+
+_HELD = """
+SELECT id::text, connection, left_id, right_id, state FROM sync.link WHERE holds > 0 AND status <> 'ended' ORDER BY seq
+"""
+_SUSPECTS = """
+SELECT account, scan, count(*) AS count, min(since) AS since FROM sync.suspect WHERE held GROUP BY account, scan
+ ORDER BY account, scan
+"""
+_RESUME = "INSERT INTO sync.wake (link) SELECT id FROM sync.link WHERE connection = $1 AND wait_reason = 'paused'"
+_ASK = "UPDATE sync.suspect SET held = false WHERE account = $1 AND scan = $2 AND held"
+_DISMISS = "DELETE FROM sync.suspect WHERE account = $1 AND scan = $2 AND held"
+
+_links = msgspec.json.Decoder(Link)
+
+
+class HeldChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that waits for a person's yes."""
+
+    id: str
+    """What `held approve` and `held reject` take."""
+    kind: Literal["field", "deletions"]
+    connection: str
+    """The connection, or the account for suspected deletions."""
+    account: str
+    contact: str
+    """The contact that would be written; empty for suspected deletions."""
+    line: str
+    value: str
+    """What would be written, in comparable form; for suspected deletions how many."""
+    since: datetime
+
+
+async def held(database: Database) -> Sequence[HeldChange]:
+    """Return everything that waits for a person, oldest link first."""
+    found: list[HeldChange] = []
+    accounts = {row["name"]: row["body"] for row in await database.fetch("SELECT name, body FROM registry.connection")}
+    for row in await database.fetch(_HELD):
+        link = _links.decode(row["state"])
+        pair = msgspec.json.decode(accounts[link.connection], type=dict[str, msgspec.Raw])
+        for side in SIDES:
+            for line, hold in link.half(side).held.items():
+                if not hold.approved:
+                    found.append(
+                        HeldChange(
+                            id=hold_id(link.id, side, line),
+                            kind="field",
+                            connection=link.connection,
+                            account=msgspec.json.decode(pair[side], type=str),
+                            contact=link.half(side).contact_id or "",
+                            line=line,
+                            value=hold.value,
+                            since=datetime.fromtimestamp(hold.since / 1_000_000).astimezone(),
+                        )
+                    )
+    found += [
+        HeldChange(
+            id=f"scan-{row['account']}-{row['scan']}",
+            kind="deletions",
+            connection="",
+            account=row["account"],
+            contact="",
+            line="",
+            value=str(row["count"]),
+            since=row["since"],
+        )
+        for row in await database.fetch(_SUSPECTS)
+    ]
+    return found
+
+
+def hold_id(link: str, side: Side, line: str) -> str:
+    """Return a short, lasting id of a held value."""
+    return derived("hold", link, side, line)[:8]
+
+
+async def approve(store: Store, manifests: Mapping[str, Manifest], change: HeldChange) -> bool:
+    """Let the held change go; False if it no longer waits. `manifests` is by app."""
+    return await _say(store, manifests, change, approved=True)
+
+
+async def reject(store: Store, manifests: Mapping[str, Manifest], change: HeldChange) -> bool:
+    """Drop the held change: both sides count as agreed on what each has now (P3); False if it no longer waits."""
+    return await _say(store, manifests, change, approved=False)
+
+
+async def _say(store: Store, manifests: Mapping[str, Manifest], change: HeldChange, *, approved: bool) -> bool:
+    if change.kind == "deletions":
+        scan = int(change.id.rpartition("-")[2])
+        return await store.execute(_ASK if approved else _DISMISS, change.account, scan) not in ("UPDATE 0", "DELETE 0")
+    done = False
+    for row in await store.fetch(_HELD):
+        link = _links.decode(row["state"])
+        for side in SIDES:
+            for line in link.half(side).held:
+                if hold_id(link.id, side, line) == change.id:
+                    done = await _decide(store, manifests, link.id, side, line, change, approved=approved)
+    return done
+
+
+async def _decide(
+    store: Store,
+    manifests: Mapping[str, Manifest],
+    link_id: str,
+    side: Side,
+    line: str,
+    change: HeldChange,
+    *,
+    approved: bool,
+) -> bool:
+    async def work(database: Database) -> bool:
+        configs = await read_configs(database, manifests)
+        scanned = await scanned_accounts(database, sorted(configs.manifests))
+        seeds = Keys(links={link_id})
+        keys = await closure(database, seeds, configs)
+        rows = await lock(database, keys)
+        while not keys.covers(again := await closure(database, seeds, configs)):
+            keys.add(again)
+            rows = await lock(database, keys)
+        state = await load(database, keys, configs, *rows, scanned)
+        reserved = dict(state.reservations)
+        if not _say_to(state, link_id, side, line, change, approved=approved):
+            return False
+        step(state, link_id)
+        told = [
+            Journalled(decision=decision, input="person", cause=change.id)
+            for decision in (_person(state.links[link_id], line, approved=approved), *state.decisions)
+        ]
+        await save(database, reserved, state, told)
+        return True
+
+    return await store.retrying(work)
+
+
+def _person(link: Link, line: str, *, approved: bool) -> Decision:
+    return Decision(
+        link=link.id,
+        connection=link.connection,
+        config_version=link.config_version,
+        outcome="approved" if approved else "rejected",
+        reason="a person approved the held value" if approved else "a person rejected the held value",
+        lines=(line,),
+    )
+
+
+def _say_to(state: Slice, link_id: str, side: Side, line_id: str, change: HeldChange, *, approved: bool) -> bool:
+    link = state.links[link_id]
+    config = state.configs[link.connection]
+    half = link.half(side)
+    hold = half.held.get(line_id)
+    if hold is None or hold.approved or hold.value != change.value:
+        return False
+    if approved:
+        half = replace(half, held={**half.held, line_id: replace(hold, approved=True)})
+        state.put_link(link.with_half(side, half))
+        return True
+    line = next((line for line in config.lines if line.id == line_id), None)
+    left = state.record(config, "left", link.left)
+    right = state.record(config, "right", link.right)
+    if line is None or left is None or right is None or left.contact is None or right.contact is None:
+        return False
+    base = Base(
+        normal_view(observed(left.contact, line, "left"), line, "left"),
+        normal_view(observed(right.contact, line, "right"), line, "right"),
+    )
+    half = replace(half, held={key: kept for key, kept in half.held.items() if key != line_id})
+    state.put_link(replace(link.with_half(side, half), base={**link.base, line_id: base}))
+    return True
+
+
+async def reconsider_connection(database: Database, name: str) -> None:
+    """Let every link of the connection that waits for its resumption be decided anew."""
+    await database.execute(_RESUME, name)

@@ -1,0 +1,1 @@
+"""What is decided about an event, as pure functions of state and event."""

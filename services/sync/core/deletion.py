@@ -1,0 +1,161 @@
+"""A contact of a linked pair is gone: wait for signs of a merge, look twice, then tag the survivor (P13)."""
+
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from services.contracts.commands import Tag, Untag
+from services.contracts.contact import SIDES, Side
+from services.sync.core.identity import distinct
+from services.sync.core.issue import issue
+from services.sync.core.mapping import Config, can_tag
+from services.sync.core.slice import Slice, clear
+from services.sync.core.state import Half, Link, Pending, Record, other
+
+TRASH = "PieSync Trash"
+"""The tag of a contact whose partner was deleted; the name that the people who use it know."""
+
+MICROSECONDS = 1_000_000
+
+
+def day_of(now: int) -> str:
+    """Return the UTC day of `now` (microseconds since 1970) as ISO 8601."""
+    return datetime.fromtimestamp(now // MICROSECONDS, UTC).date().isoformat()
+
+
+def gone(state: Slice, config: Config, link: Link, left: Record, right: Record) -> None:
+    """Decide about a link one or both of whose contacts are deleted."""
+    if left.deleted and right.deleted:
+        if not link.unsettled:
+            state.decide(link, clear(replace(link, status="ended")), config, "end", "both contacts are deleted")
+        return
+    side: Side = "left" if left.deleted else "right"
+    deleted, survivor = (left, right) if side == "left" else (right, left)
+    if link.status == "tombstone":
+        _tag(state, config, link, other(side), survivor)
+        return
+    if link.status != "active":
+        ended = clear(replace(link, status="ended"))
+        state.decide(link, ended, config, "end", "a contact outside the sync was deleted")
+        return
+    until = state.now + round(config.manifest(side).merge_window * MICROSECONDS)
+    if link.wait is None or link.wait.reason != "merge":
+        waiting = state.waiting(link, "merge", deleted.contact_id, until=until)
+        state.decide(link, waiting, config, "wait", "the contact was deleted: waiting for signs of a merge")
+        return
+    if state.now < link.wait.since + round(config.manifest(side).merge_window * MICROSECONDS):
+        return
+    if not _merged(state, config, link, side, deleted, survivor):
+        _tag(state, config, replace(link, status="tombstone"), other(side), survivor, before=link)
+
+
+def _merged(state: Slice, config: Config, link: Link, side: Side, deleted: Record, survivor: Record) -> bool:
+    """Follow a merge made by hand: the account has another live contact with one of the link's addresses."""
+    shared = distinct((*deleted.addresses, *survivor.addresses))
+    heirs = state.sharing(config.account(side), shared, but=deleted.contact_id)
+    for heir in heirs:
+        if heir.looking is not None:
+            waiting = replace(link, reconsider_at=state.now + MICROSECONDS)
+            state.decide(link, waiting, config, "wait", "another contact with its address is being looked at")
+            return True
+    if not heirs:
+        return False
+    heir = heirs[0]
+    theirs = state.link_of(config, side, heir.contact_id)
+    if theirs is not None and theirs.paired and theirs.id != link.id:
+        ended = clear(replace(link, status="ended"))
+        state.decide(link, ended, config, "merged", "merged into a contact that is linked already: not a deletion")
+        return True
+    if theirs is not None and theirs.unsettled:
+        waiting = replace(link, reconsider_at=state.now + MICROSECONDS)
+        state.decide(link, waiting, config, "wait", "the contact it may have been merged into is being created")
+        return True
+    if theirs is not None:
+        state.put_link(clear(replace(theirs, status="ended", alias_of=link.id)))
+    half = replace(link.half(side), contact_id=heir.contact_id, refused={}, held={})
+    moved = clear(replace(link.with_half(side, half), base={}, reconsider_at=None))
+    state.decide(link, replace(moved, reconsider_at=state.now), config, "merged", "merged by hand: the link moves on")
+    return True
+
+
+def _tag(state: Slice, config: Config, link: Link, side: Side, survivor: Record, before: Link | None = None) -> None:
+    """Bring the survivor's tag to what the deletion wants of it."""
+    before = before or link
+    link = clear(link)
+    half = link.half(side)
+    if half.pending is not None:
+        state.decide(before, link, config, "later", "a write to the survivor is under way: the tag follows")
+        return
+    if half.tag == "ours":
+        if _removed_by_person(half, survivor):
+            link = link.with_half(side, replace(half, tag="final", tag_order=None))
+            state.decide(before, link, config, "nothing", "a person removed the tag: that is final")
+            return
+        state.decide(before, link, config, "nothing", "the survivor is tagged")
+        return
+    if half.tag == "final":
+        state.decide(before, link, config, "nothing", "a person removed the tag: that is final")
+        return
+    if not config.tags_deletions_on(side) or not can_tag(config, side):
+        state.decide(before, link, config, "nothing", "deletions aren't passed on in this direction")
+        return
+    if survivor.contact is not None and TRASH in survivor.contact.tags:
+        state.decide(before, link, config, "nothing", "the survivor has the tag already, and not from this link")
+        return
+    if "tag" in half.refused:
+        state.decide(before, link, config, "refused", half.refused["tag"].reason)
+        return
+    aim, half = issue(state, config, link, side)
+    guard = survivor.contact.guard if survivor.contact is not None else None
+    command = Tag(
+        aim=aim,
+        contact_id=survivor.contact_id,
+        tag=TRASH,
+        date=day_of(state.now),
+        guard=guard,
+        object=state.object(survivor),
+    )
+    state.commands.append((command, config.manifest(side).name))
+    half = replace(half, pending=Pending(version=aim.version, kind="tag", at=state.now))
+    state.decide(before, link.with_half(side, half), config, "tag", "its partner was deleted")
+
+
+def _removed_by_person(half: Half, survivor: Record) -> bool:
+    if survivor.contact is None or TRASH in survivor.contact.tags:
+        return False
+    return half.tag_order is None or survivor.order.later_than(half.tag_order)
+
+
+def untag(state: Slice, config: Config, link: Link, side: Side) -> tuple[Link, bool]:
+    """Take our tag off a contact whose partner is back. Returns the link and whether a command was issued."""
+    half = link.half(side)
+    record = state.record(config, side, half)
+    if half.tag == "none" or half.pending is not None or record is None or record.contact is None:
+        return link, False
+    forgotten = link.with_half(side, replace(half, tag="none", tag_order=None))
+    ours = half.tag == "ours" and TRASH in record.contact.tags
+    if not ours and (half.tag == "final" or _removed_by_person(half, record)):
+        return forgotten, False
+    if _wanted_by_another(state, link, record):
+        return forgotten, False
+    aim, half = issue(state, config, link, side)
+    command = Untag(
+        aim=aim,
+        contact_id=record.contact_id,
+        tag=TRASH,
+        guard=record.contact.guard,
+        object=state.object(record),
+    )
+    state.commands.append((command, config.manifest(side).name))
+    pending = Pending(version=aim.version, kind="untag", at=state.now)
+    return link.with_half(side, replace(half, pending=pending)), True
+
+
+def _wanted_by_another(state: Slice, link: Link, record: Record) -> bool:
+    """Whether another link of ours to the same contact still wants the tag."""
+    return any(
+        another.id != link.id and another.status == "tombstone" and another.half(side).tag == "ours"
+        for another in state.links_of(record)
+        for side in SIDES
+        if another.half(side).contact_id == record.contact_id
+    )

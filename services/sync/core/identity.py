@@ -1,0 +1,25 @@
+"""Who a contact is: its addresses in the form in which they are compared."""
+
+import unicodedata
+from collections.abc import Iterable
+
+from services.contracts.app import Manifest
+from services.contracts.contact import Contact
+
+
+def normal_address(text: str) -> str:
+    """Return an e-mail address as it is compared: NFC, without blanks around it, case folded; "" if it is none."""
+    address = unicodedata.normalize("NFC", text).strip().casefold()
+    return address if "@" in address and not any(c.isspace() for c in address) else ""
+
+
+def addresses(contact: Contact, manifest: Manifest) -> tuple[str, ...]:
+    """Return the contact's normalized e-mail addresses, primary first, each once."""
+    paths = [field.path for field in manifest.fields if field.type == "email"]
+    values = (value for path in paths for value in contact.fields.get(path, ()))
+    return distinct(normal_address(value) for value in values if isinstance(value, str))
+
+
+def distinct(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the non-empty texts, each once, in order."""
+    return tuple(dict.fromkeys(text for text in texts if text))

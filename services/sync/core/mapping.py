@@ -1,0 +1,223 @@
+"""Mapping lines: which fields of a pair correspond, how their values compare and convert."""
+
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal, TypeAlias, assert_never
+
+import msgspec
+import phonenumbers
+
+from services.contracts.app import Ability, Field, FieldType, Manifest
+from services.contracts.connection import Connection
+from services.contracts.contact import Address, Contact, PersonName, Side, Value, Values
+from services.sync.core.identity import normal_address
+from services.sync.core.names import join, split, tidy
+from services.sync.core.state import Normal
+
+Flow: TypeAlias = Literal["both", "left", "right"]
+"""Where a line's values flow: both ways, or only into that side."""
+
+_CONVERTIBLE: frozenset[tuple[FieldType, FieldType]] = frozenset(
+    {("text", "name"), ("name", "text"), ("text", "phone"), ("phone", "text"), ("email", "text")}
+)
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One pair of fields."""
+
+    id: str
+    left: Field
+    right: Field
+    flow: Flow
+
+    def field(self, side: Side) -> Field:
+        """Return that side's field."""
+        return self.left if side == "left" else self.right
+
+    def flows_into(self, side: Side) -> bool:
+        """Whether this line may write that side."""
+        return self.flow in ("both", side)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all values of a multi-valued field take part; else only the primary one."""
+        return self.left.multi and self.right.multi
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection in force, with what both apps declare."""
+
+    connection: Connection
+    version: int
+    paused: bool
+    removed: bool
+    """No longer in the file: receipts are still folded, nothing new is decided."""
+    left: Manifest
+    right: Manifest
+    lines: tuple[Line, ...]
+
+    def manifest(self, side: Side) -> Manifest:
+        """Return that side's manifest."""
+        return self.left if side == "left" else self.right
+
+    def account(self, side: Side) -> str:
+        """Return that side's account."""
+        return self.connection.left if side == "left" else self.connection.right
+
+    def side_of(self, account: str) -> Side:
+        """Return the side on which the account stands."""
+        return "left" if account == self.connection.left else "right"
+
+    def has_rule(self, side: Side) -> bool:
+        """Whether a rule takes contacts of that side into the sync."""
+        return any(rule.source == side for rule in self.connection.rules)
+
+    def tags_deletions_on(self, side: Side) -> bool:
+        """Whether a deletion on the opposite side tags the contact on that side."""
+        wanted = self.connection.options.sync_deletions
+        return wanted == "both" or ((wanted == "left_to_right") == (side == "right") and wanted != "none")
+
+
+def compile_config(
+    connection: Connection, version: int, manifests: Mapping[str, Manifest], *, paused: bool, removed: bool = False
+) -> Config:
+    """Return the connection in force. `manifests` holds the manifest of each of its two accounts, by account."""
+    left, right = manifests[connection.left], manifests[connection.right]
+    off = {line.default for line in connection.mappings if not line.enabled}
+    lines = tuple(
+        Line(id=a.canonical or "", left=a, right=b, flow=flow)
+        for a in left.fields
+        for b in right.fields
+        if a.canonical is not None
+        and a.canonical == b.canonical
+        and a.canonical not in off
+        and (flow := _flow(connection, a, b)) is not None
+    )
+    return Config(
+        connection=connection, version=version, paused=paused, removed=removed, left=left, right=right, lines=lines
+    )
+
+
+def _flow(connection: Connection, left: Field, right: Field) -> Flow | None:
+    into_left = connection.writes("left") and left.writable and convertible(right.type, left.type)
+    into_right = connection.writes("right") and right.writable and convertible(left.type, right.type)
+    if into_left and into_right:
+        return "both"
+    return "left" if into_left else "right" if into_right else None
+
+
+def convertible(source: FieldType, target: FieldType) -> bool:
+    """Whether a value of one type can become one of the other."""
+    return source == target or (source, target) in _CONVERTIBLE
+
+
+def can_tag(config: Config, side: Side) -> bool:
+    """Whether deletions on the opposite side can be shown as a tag on that side."""
+    opposite = config.manifest("left" if side == "right" else "right")
+    return Ability.TAG in config.manifest(side).abilities and Ability.DETECT_DELETION in opposite.abilities
+
+
+def normal(value: Value, type_: FieldType) -> Normal:
+    """Return one value in the form in which it is compared; normalizing that again changes nothing."""
+    match value:
+        case PersonName():
+            parts = (value.prefix, value.given, value.middle, value.family, value.suffix)
+            tidied = tuple(tidy(unicodedata.normalize("NFC", part)) for part in parts)
+            return "\x1f".join(tidied) if any(tidied) else tidy(unicodedata.normalize("NFC", value.full))
+        case Address():
+            parts = (value.line1, value.line2, value.city, value.state, value.postal_code)
+            tidied = (
+                *(tidy(unicodedata.normalize("NFC", part)) for part in parts),
+                value.country.strip().upper(),
+            )
+            return "\x1f".join(tidied) if any(tidied) else ""
+        case str():
+            return _normal_text(value, type_)
+        case _:
+            assert_never(value)
+
+
+def _normal_text(text: str, type_: FieldType) -> Normal:
+    if type_ == "email":
+        return normal_address(text) or tidy(text).casefold()
+    if type_ == "phone":
+        return normal_phone(text)
+    lines = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "\n".join(tidy(line) for line in lines).strip("\n")
+
+
+@lru_cache(maxsize=65536)
+def normal_phone(text: str) -> Normal:
+    """Return a phone number as it is dialled: E.164 where it has a country code, else its digits."""
+    try:
+        number = phonenumbers.parse(text, None)
+    except phonenumbers.NumberParseException:
+        digits = "".join(c for c in unicodedata.normalize("NFKC", text) if c.isdigit() or c in "+*#,;")
+        return digits or tidy(text)
+    dialled = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return f"{dialled};{number.extension}" if number.extension else dialled
+
+
+def view(values: Values, line: Line) -> Values:
+    """Return the values of a field that take part in the line: all, or the primary one."""
+    return values if line.whole else values[:1]
+
+
+def normal_view(values: Values, line: Line, side: Side) -> Normal:
+    """Return what takes part in the line in comparable form; the order of many values doesn't count."""
+    type_ = line.field(side).type
+    texts = [text for value in view(values, line) if (text := normal(value, type_))]
+    return "\x1e".join(sorted(set(texts))) if line.whole else (texts[0] if texts else "")
+
+
+def observed(contact: Contact, line: Line, side: Side) -> Values:
+    """Return the field's values in an observation."""
+    return contact.fields.get(line.field(side).path, ())
+
+
+def convert(value: Value, source: FieldType, target: FieldType, present: Value | None) -> Value:
+    """Return the value as the target's type. `present` is what the target holds: it keeps what didn't change."""
+    match value:
+        case str() if target == "name":
+            return split(value, present if isinstance(present, PersonName) else None)
+        case PersonName() if target != "name":
+            return join(value)
+        case PersonName() if isinstance(present, PersonName) and normal(value, source) == normal(present, target):
+            return present
+        case _:
+            return value
+
+
+def wanted_values(line: Line, target: Side, source: Values, present: Values) -> Values:
+    """Return all values the target's field shall have so that it says what `source` says.
+
+    Into a multi-valued field a single value replaces the primary one and keeps the others; clearing it removes
+    just that element.
+    """
+    from_type = line.field("left" if target == "right" else "right").type
+    to_type = line.field(target).type
+    shown = view(source, line)
+    if line.whole:
+        return _matched(tuple(convert(value, from_type, to_type, None) for value in shown), present, to_type)
+    if not shown:
+        return present[1:]
+    value = convert(shown[0], from_type, to_type, present[0] if present else None)
+    if not normal(value, to_type):
+        return present[1:]
+    same = normal(value, to_type)
+    return (value, *(kept for kept in present[1:] if normal(kept, to_type) != same))
+
+
+def _matched(wanted: Values, present: Values, type_: FieldType) -> Values:
+    """Keep the target's own spelling of the values it has already."""
+    own = {normal(value, type_): value for value in reversed(present)}
+    return tuple(own.get(normal(value, type_), value) for value in wanted)
+
+
+def agree(line: Line, left: Values, right: Values) -> bool:
+    """Whether both sides say the same after conversion, in a direction in which the line converts."""
+    target: Side = "right" if convertible(line.left.type, line.right.type) else "left"
+    source, present = (left, right) if target == "right" else (right, left)
+    wanted = wanted_values(line, target, source, present)
+    return normal_view(wanted, line, target) == normal_view(present, line, target)

@@ -1,0 +1,258 @@
+"""Pairing a contact that has no partner: match by e-mail once, reserve, ask the target, create (C1-C4, P7-P9)."""
+
+from msgspec.structs import replace
+
+from services.contracts.app import Ability
+from services.contracts.commands import Create, Find
+from services.contracts.contact import SIDES, Contact, Fields, Side
+from services.contracts.envelope import derived
+from services.sync.core.identity import addresses, distinct
+from services.sync.core.issue import issue
+from services.sync.core.mapping import Config, normal_view, observed, wanted_values
+from services.sync.core.slice import Slice, clear
+from services.sync.core.state import Finding, Half, LineWrite, Link, Pending, Record, Refusal, other
+from services.sync.core.values import too_long
+
+FIND_FRESH = 5_000_000
+"""Microseconds for which an account's answer to a find counts as fresh."""
+FIND_AGAIN = 600_000_000
+"""Microseconds after which a find that nobody answered is asked again; finds are durable, this is a net."""
+
+
+def pair(state: Slice, config: Config, link: Link) -> None:
+    """Decide about a link that has one contact."""
+    side: Side = "left" if link.left.contact_id is not None else "right"
+    record = state.record(config, side, link.half(side))
+    target = other(side)
+    creating = link.half(target).pending
+    if record is None or record.contact is None:
+        return
+    if record.deleted:
+        if creating is None:
+            ended = clear(replace(link, status="ended"))
+            state.decide(link, ended, config, "end", "the contact was deleted before it had a partner")
+        return
+    if creating is not None:
+        state.decide(link, clear(link), config, "nothing", "its partner is being created")
+        return
+    shared = record.addresses
+    if not shared and config.connection.options.avoid_duplicates:
+        outside = clear(replace(link, status="outside"))
+        state.release(link)
+        state.decide(link, outside, config, "outside", "it has no e-mail address, and avoid_duplicates is on")
+        return
+    if _ours_in_flight(state, config, link, record):
+        return
+    if _blocked(state, config, link, side, record):
+        return
+    if _matched(state, config, link, side, record):
+        return
+    _create(state, config, link, side, record, record.contact)
+
+
+def _ours_in_flight(state: Slice, config: Config, link: Link, record: Record) -> bool:
+    """Whether the contact may be the product of a create of ours that has no receipt yet (P8)."""
+    mark = record.contact.mark if record.contact is not None else None
+    suspects = [mark] if mark is not None else []
+    suspects += [state.reservations.get((record.account, address), link.id) for address in record.addresses]
+    for link_id in suspects:
+        maker = state.links.get(link_id)
+        if maker is None or maker.id == link.id:
+            continue
+        their = state.configs.get(maker.connection)
+        for made in SIDES:
+            pending = maker.half(made).pending
+            account = None if their is None else their.account(made)
+            if pending is not None and pending.kind == "create" and account == record.account:
+                waiting = state.waiting(link, "receipt", maker.id)
+                state.decide(link, waiting, config, "wait", "a create of ours with its address has no receipt yet")
+                return True
+    return False
+
+
+def _blocked(state: Slice, config: Config, link: Link, side: Side, record: Record) -> bool:
+    """Whether another contact of the same account with one of its addresses comes first (C4)."""
+    for twin in state.sharing(record.account, record.addresses, but=record.contact_id):
+        theirs = state.link_of(config, side, twin.contact_id)
+        if theirs is None:
+            continue
+        earlier = theirs.status == "pairing" and _seq(theirs) < _seq(link)
+        if theirs.paired or earlier or theirs.unsettled:
+            _duplicate(state, config, link, theirs)
+            return True
+    return False
+
+
+def _seq(link: Link) -> int:
+    return link.seq if link.seq is not None else 1 << 63
+
+
+def _duplicate(state: Slice, config: Config, link: Link, theirs: Link) -> None:
+    state.release(link)
+    waiting = state.waiting(replace(link, status="duplicate"), "duplicate", theirs.id)
+    reason = "another contact with one of its addresses came first: reported as a duplicate, not synced"
+    state.decide(link, waiting, config, "duplicate", reason)
+
+
+def _matched(state: Slice, config: Config, link: Link, side: Side, record: Record) -> bool:
+    """Pair it with a contact of the other account that shares an address; True if something was decided."""
+    target = other(side)
+    for match in state.sharing(config.account(target), record.addresses):
+        if match.looking is not None:
+            waiting = state.waiting(link, "look", match.contact_id)
+            state.decide(link, waiting, config, "wait", "the contact it matches is being looked at")
+            return True
+        theirs = state.link_of(config, target, match.contact_id)
+        if theirs is not None and theirs.paired:
+            if _vacant(state, config, theirs, side):
+                _take_up(state, config, link, theirs, side, record)
+            else:
+                _duplicate(state, config, link, theirs)
+            return True
+        if theirs is not None and theirs.unsettled:
+            waiting = state.waiting(link, "receipt", theirs.id)
+            state.decide(link, waiting, config, "wait", "the contact it matches has a create of ours under way")
+            return True
+        if not (config.has_rule(side) or config.has_rule(target)):
+            break
+        _join(state, config, link, theirs, side, match)
+        return True
+    return False
+
+
+def _vacant(state: Slice, config: Config, theirs: Link, side: Side) -> bool:
+    """Whether the link's contact on that side is deleted, so that another may take its place (E5)."""
+    record = state.record(config, side, theirs.half(side))
+    return record is not None and record.deleted
+
+
+def _take_up(state: Slice, config: Config, link: Link, theirs: Link, side: Side, record: Record) -> None:
+    """A contact appears where a deleted one was: the deleted one's link takes it up."""
+    if theirs.unsettled:
+        waiting = state.waiting(link, "receipt", theirs.id)
+        state.decide(link, waiting, config, "wait", "the link it returns to has a write under way")
+        return
+    _alias(state, config, link, theirs)
+    half = replace(theirs.half(side), contact_id=record.contact_id, refused={}, held={})
+    back = clear(replace(theirs.with_half(side, half), status="active", base={}))
+    state.decide(theirs, back, config, "link", "a contact with its address is back")
+
+
+def _alias(state: Slice, config: Config, link: Link, survivor: Link) -> None:
+    state.release(link)
+    ended = clear(replace(link, status="ended", alias_of=survivor.id))
+    state.decide(link, ended, config, "end", "paired: the other half's link goes on")
+
+
+def _join(state: Slice, config: Config, link: Link, theirs: Link | None, side: Side, match: Record) -> None:
+    """Join two half-links: the left one goes on, the other becomes its alias."""
+    target = other(side)
+    keep, gone = link, theirs
+    if theirs is not None and target == "left":
+        keep, gone = theirs, link
+    before = keep
+    if gone is not None:
+        _alias(state, config, gone, keep)
+    state.release(keep)
+    mine, its = (side, target) if keep is link else (target, side)
+    partner = match.contact_id if keep is link else link.half(side).contact_id
+    kept_half = replace(keep.half(its), contact_id=partner, refused={}, held={})
+    joined = clear(keep.with_half(its, kept_half))
+    joined = replace(joined, status="active", base={}, finding=None, rule=mine if config.has_rule(mine) else its)
+    state.decide(before, joined, config, "link", "matched by e-mail address")
+
+
+def _create(state: Slice, config: Config, link: Link, side: Side, record: Record, contact: Contact) -> None:
+    target = other(side)
+    link = replace(link, status="pairing")
+    before = state.links[link.id]
+    if not config.has_rule(side):
+        state.release(link)
+        outside = clear(replace(link, status="outside"))
+        state.decide(before, outside, config, "outside", "no rule takes contacts of this side into the sync")
+        return
+    if not config.connection.writes(target):
+        state.release(link)
+        outside = clear(replace(link, status="outside"))
+        state.decide(before, outside, config, "outside", "the connection doesn't write to the other side")
+        return
+    for account in (config.account("left"), config.account("right")):
+        if account not in state.scanned:
+            waiting = state.waiting(link, "scan", account)
+            state.decide(before, waiting, config, "wait", f"the first scan of account {account} hasn't ended")
+            return
+    fields, lines, refused = _body(config, target, contact, link.half(target))
+    resting = link.half(target).refused.get("*")
+    digest = derived("body", sorted((key, line.wanted) for key, line in lines.items()))
+    if resting is not None and resting.value == digest:
+        waiting = state.waiting(link, "refused", config.account(target))
+        state.decide(before, waiting, config, "refused", resting.reason)
+        return
+    body_addresses = addresses(Contact(fields=fields), config.manifest(target))
+    covered = distinct((*record.addresses, *body_addresses))
+    holder = state.reserve(link, (config.account("left"), config.account("right")), covered)
+    if holder is not None:
+        waiting = state.waiting(link, "address", holder)
+        state.decide(before, waiting, config, "wait", "another link is creating a contact with its address")
+        return
+    if not _asked(state, config, link, before, target, covered):
+        return
+    aim, half = issue(state, config, link, target)
+    command = Create(aim=aim, fields=fields, addresses=body_addresses)
+    state.commands.append((command, config.manifest(target).name))
+    pending = Pending(version=aim.version, kind="create", at=state.now, lines=lines)
+    half = replace(half, pending=pending, refused=refused)
+    created = clear(replace(link.with_half(target, half), rule=side, finding=None))
+    state.decide(before, created, config, "create", "no contact of the other account has its address", *lines)
+
+
+def _body(
+    config: Config, target: Side, contact: Contact, half: Half
+) -> tuple[Fields, dict[str, LineWrite], dict[str, Refusal]]:
+    """Return what the new contact shall hold, per field and per line, and what the target can't hold."""
+    source = other(target)
+    fields: Fields = {}
+    lines: dict[str, LineWrite] = {}
+    refused: dict[str, Refusal] = {}
+    for line in config.lines:
+        given = observed(contact, line, source)
+        if not line.flows_into(target) or not normal_view(given, line, source):
+            continue
+        values = wanted_values(line, target, given, ())
+        wanted = normal_view(values, line, target)
+        before = half.refused.get(line.id)
+        reason = too_long(values, line.field(target).max_length)
+        if before is not None and before.value == wanted:
+            refused[line.id] = before
+        elif reason is not None:
+            refused[line.id] = Refusal(value=wanted, reason=reason)
+        elif values:
+            fields[line.field(target).path] = values
+            lines[line.id] = LineWrite(normal_view(given, line, source), wanted)
+    return fields, lines, refused
+
+
+def _asked(state: Slice, config: Config, link: Link, before: Link, target: Side, covered: tuple[str, ...]) -> bool:
+    """Whether the target said, moments ago, that it has no contact with these addresses; else ask it."""
+    account = config.account(target)
+    if Ability.FIND_SEES_MORE not in config.manifest(target).abilities or link.half(target).attempted:
+        return True
+    finding = link.finding
+    asked = finding is not None and set(covered) <= set(finding.addresses)
+    if finding is not None and asked and finding.answered is not None and not finding.open:
+        if state.now - finding.answered < FIND_FRESH:
+            return True
+    elif finding is not None and asked and link.wait is not None and state.now - link.wait.since < FIND_AGAIN:
+        again = state.waiting(link, "find", account, until=link.wait.since + FIND_AGAIN)
+        state.decide(before, again, config, "wait", "the target is being asked for its address")
+        return False
+    number = link.finds + 1
+    link = replace(link, finds=number, finding=Finding(number=number, open=covered, addresses=covered), wait=None)
+    for address in covered:
+        find = Find(account=account, address=address, link=link.id, number=number)
+        state.commands.append((find, config.manifest(target).name))
+    if not covered:
+        return True
+    waiting = state.waiting(link, "find", account, until=state.now + FIND_AGAIN)
+    state.decide(before, waiting, config, "find", "the target is asked for its address before anything is created")
+    return False

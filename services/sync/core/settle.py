@@ -1,0 +1,194 @@
+"""Folding receipts: what a write's outcome says about its link (P3), before the step decides anew."""
+
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from services.contracts.contact import Side
+from services.contracts.envelope import derived
+from services.contracts.receipts import (
+    Absent,
+    Deferred,
+    Found,
+    Observation,
+    Receipt,
+    Refused,
+    Stale,
+    Unchanged,
+    Unknown,
+    Written,
+)
+from services.sync.core.mapping import Config, normal_view, observed
+from services.sync.core.slice import Slice, clear
+from services.sync.core.state import Base, Half, Link, Pending, Refusal, Wait
+
+HITS_AGAIN = 3_000_000
+"""Microseconds to wait for the hits of a find to come by in the log before asking again."""
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """What a receipt leaves to do besides the link's new state."""
+
+    seen: Observation | None = None
+    """The contact as the answer showed it: an observation like any other."""
+    look: str | None = None
+    """The contact that has to be looked at."""
+    step: bool = True
+    """Whether the step is to run."""
+
+
+def settle(state: Slice, config: Config, receipt: Receipt) -> Settled:
+    """Fold the receipt of a write into its link. A receipt of another version changes nothing of the link (P12)."""
+    aim, outcome = receipt.aim, receipt.outcome
+    link = state.links[aim.link]
+    half = link.half(aim.side)
+    pending = half.pending
+    if pending is None or pending.version != aim.version:
+        state.decide(link, link, config, "nothing", "a receipt for a write that is settled already")
+        return Settled(seen=_seen(outcome), step=False)
+    if isinstance(outcome, Unknown):
+        half = replace(half, pending=replace(pending, unknown=outcome.reason))
+        state.decide(link, link.with_half(aim.side, half), config, "unknown", outcome.reason)
+        return Settled(step=False)
+    freed = replace(half, pending=None, settled=aim.version.n, attempted=False)
+    match outcome:
+        case Written() | Unchanged():
+            return _written(state, config, link, aim.side, freed, pending, outcome)
+        case Refused():
+            return _refused(state, config, link, aim.side, freed, pending, outcome)
+        case Deferred():
+            return _deferred(state, config, link, aim.side, freed, pending, outcome)
+        case Stale():
+            after = link.with_half(aim.side, freed)
+            state.decide(link, after, config, "stale", "the contact had changed meanwhile: nothing was written")
+            return Settled(seen=outcome.seen)
+        case _:
+            assert_never(outcome)
+
+
+def _seen(outcome: object) -> Observation | None:
+    if isinstance(outcome, Written):
+        return None if outcome.replayed else outcome.seen
+    return outcome.seen if isinstance(outcome, Unchanged | Stale) else None
+
+
+def _written(
+    state: Slice,
+    config: Config,
+    link: Link,
+    side: Side,
+    half: Half,
+    pending: Pending,
+    outcome: Written | Unchanged,
+) -> Settled:
+    seen = outcome.seen
+    replayed = isinstance(outcome, Written) and outcome.replayed
+    looked = isinstance(outcome, Written) and outcome.looked
+    before = link
+    if pending.kind == "tag":
+        half = replace(half, tag="ours", tag_order=None if seen is None else seen.order)
+    elif pending.kind == "untag":
+        half = replace(half, tag="none", tag_order=None)
+    elif pending.kind == "create":
+        half = replace(half, contact_id=outcome.contact_id)
+        _adopt(state, link, side, outcome.contact_id)
+    base = dict(link.base)
+    for line in config.lines:
+        write = pending.lines.get(line.id)
+        if write is None:
+            continue
+        back = write.wanted
+        if seen is not None:
+            read = normal_view(observed(seen.contact, line, side), line, side)
+            back = read if not looked or read == write.wanted else write.wanted
+        base[line.id] = Base(write.source, back) if side == "right" else Base(back, write.source)
+    written = set(pending.lines)
+    half = replace(
+        half,
+        refused={key: refusal for key, refusal in half.refused.items() if key not in written and key != "*"},
+        held={key: hold for key, hold in half.held.items() if key not in written},
+    )
+    link = clear(replace(link.with_half(side, half), base=base))
+    if pending.kind == "create":
+        link = replace(link, status="active")
+        state.release(before)
+    state.decide(before, link, config, "written", f"the {pending.kind} is in the app", *pending.lines)
+    if replayed:
+        return Settled(look=outcome.contact_id)
+    return Settled(seen=seen)
+
+
+def _adopt(state: Slice, link: Link, side: Side, contact_id: str) -> None:
+    """The contact we made may have been seen before its receipt: its own half-link becomes this link's alias."""
+    seen_as = state.by_contact.get((link.connection, side, contact_id))
+    if seen_as is not None and seen_as != link.id:
+        theirs = state.links[seen_as]
+        state.put_link(clear(replace(theirs, status="ended", alias_of=link.id)))
+
+
+def _refused(
+    state: Slice, config: Config, link: Link, side: Side, half: Half, pending: Pending, outcome: Refused
+) -> Settled:
+    before = link
+    if pending.kind == "create":
+        state.release(link)
+    if outcome.gone:
+        after = link.with_half(side, half)
+        state.decide(before, after, config, "gone", "the contact isn't there any more: looking at it")
+        contact_id = half.contact_id
+        return Settled(look=contact_id, step=contact_id is None)
+    if pending.kind in ("tag", "untag"):
+        half = replace(half, refused={**half.refused, "tag": Refusal(value="", reason=outcome.reason)})
+    else:
+        half = replace(half, refused={**half.refused, **_refusals(config, side, pending, outcome)})
+    after = link.with_half(side, half)
+    state.decide(before, after, config, "refused", outcome.reason, *pending.lines)
+    return Settled()
+
+
+def _refusals(config: Config, side: Side, pending: Pending, outcome: Refused) -> dict[str, Refusal]:
+    """Return the refusal of each line that the app objects to; all of them, or the create, if it didn't say."""
+    lines = {line.id: line.field(side).path for line in config.lines if line.id in pending.lines}
+    named = [key for key, path in lines.items() if path in outcome.fields]
+    if not named and pending.kind == "create":
+        digest = derived("body", sorted((key, write.wanted) for key, write in pending.lines.items()))
+        return {"*": Refusal(value=digest, reason=outcome.reason)}
+    return {key: Refusal(value=pending.lines[key].wanted, reason=outcome.reason) for key in named or lines}
+
+
+def _deferred(
+    state: Slice, config: Config, link: Link, side: Side, half: Half, pending: Pending, outcome: Deferred
+) -> Settled:
+    before = link
+    if pending.kind == "create" and outcome.attempted:
+        half = replace(half, attempted=True)
+    elif pending.kind == "create":
+        state.release(link)
+    after = replace(link.with_half(side, half), finding=None)
+    if outcome.reason == "account":
+        account = config.account(side)
+        after = replace(after, wait=Wait(reason="account", on=account, since=state.now), reconsider_at=None)
+        state.decide(before, after, config, "deferred", f"account {account} takes no writes now")
+        return Settled(step=False)
+    state.decide(before, after, config, "deferred", f"put off before it was sent ({outcome.reason})")
+    return Settled()
+
+
+def fold_find(state: Slice, config: Config, answer: Found | Absent) -> bool:
+    """Fold the answer to a find into the asking link; True if the step is to run."""
+    link = state.links[answer.link]
+    finding = link.finding
+    if finding is None or finding.number != answer.number or answer.address not in finding.open:
+        state.decide(link, link, config, "nothing", "an answer to a find that is no longer asked")
+        return False
+    if isinstance(answer, Found):
+        known = [state.records.get((answer.account, contact_id)) for contact_id in answer.contact_ids]
+        waiting = replace(state.waiting(link, "find", answer.account, until=state.now + HITS_AGAIN), finding=None)
+        state.decide(link, waiting, config, "found", "the target has a contact with its address")
+        return all(record is not None and record.live for record in known)
+    left = tuple(address for address in finding.open if address != answer.address)
+    answered = replace(finding, open=left, answered=state.now)
+    after = replace(link, finding=answered, wait=link.wait if left else None)
+    state.decide(link, after, config, "absent", "the target has no contact with that address")
+    return not left

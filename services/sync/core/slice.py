@@ -1,0 +1,216 @@
+"""The slice of sync's state that one transaction works on: loaded under locks, changed in memory, saved whole."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec.structs import replace
+
+from services.contracts.app import Manifest
+from services.contracts.commands import Command
+from services.contracts.contact import SIDES, Side
+from services.contracts.envelope import derived
+from services.sync.core.mapping import Config
+from services.sync.core.state import Decision, Half, Link, Record, Wait, WaitReason
+
+ContactKey = tuple[str, str]
+"""(account, contact id)."""
+
+
+class OlderConfigError(Exception):
+    """A link was decided under a newer config than the one at hand: read the connections again."""
+
+
+@dataclass(kw_only=True)
+class Slice:
+    """Everything that the inputs at hand may touch. Nothing outside it is read or written."""
+
+    now: int
+    """Microseconds since 1970 on the database's clock."""
+    incarnation: int
+    configs: dict[str, Config]
+    manifests: dict[str, Manifest]
+    """By account."""
+    scanned: frozenset[str]
+    """Accounts whose first scan has passed."""
+    records: dict[ContactKey, Record] = field(default_factory=dict)
+    objects: dict[ContactKey, msgspec.Raw] = field(default_factory=dict)
+    links: dict[str, Link] = field(default_factory=dict)
+    reservations: dict[ContactKey, str] = field(default_factory=dict)
+    """(account, address) -> link that holds it."""
+    by_contact: dict[tuple[str, Side, str], str] = field(default_factory=dict)
+    """(connection, side, contact id) -> its link that hasn't ended."""
+    commands: list[tuple[Command, str]] = field(default_factory=list)
+    """Commands with the app they go to."""
+    decisions: list[Decision] = field(default_factory=list)
+    freed: set[str] = field(default_factory=set)
+    """Addresses and links for which others may be waiting."""
+    dirty_records: set[ContactKey] = field(default_factory=set)
+    dirty_links: set[str] = field(default_factory=set)
+    sightings: int = 0
+    changes: int = 0
+    """How often a record was changed."""
+
+    def load_link(self, link: Link) -> None:
+        """Take in a stored link."""
+        self.links[link.id] = link
+        self._index(link)
+
+    def _index(self, link: Link) -> None:
+        for side in SIDES:
+            contact_id = link.half(side).contact_id
+            if contact_id is None:
+                continue
+            key = (link.connection, side, contact_id)
+            if link.status != "ended":
+                self.by_contact[key] = link.id
+            elif self.by_contact.get(key) == link.id:
+                del self.by_contact[key]
+
+    def put_link(self, link: Link) -> Link:
+        """Change a link; who waits for one that ends is woken."""
+        before = self.links.get(link.id)
+        if before == link:
+            return link
+        self.links[link.id] = link
+        self._index(link)
+        self.dirty_links.add(link.id)
+        if link.status == "ended" and (before is None or before.status != "ended"):
+            self.freed.add(link.id)
+            self.release(link)
+        return link
+
+    def put_record(self, record: Record) -> None:
+        """Change a record; who waits for an address it no longer has is woken."""
+        key = (record.account, record.contact_id)
+        before = self.records.get(key)
+        if before == record:
+            return
+        self.records[key] = record
+        self.dirty_records.add(key)
+        self.changes += 1
+        if before is None:
+            return
+        if before.addresses != record.addresses or before.live != record.live:
+            self.freed.update(before.addresses, record.addresses)
+            self.freed.update(link.id for link in self.links_of(record))
+
+    def record(self, config: Config, side: Side, half: Half) -> Record | None:
+        """Return the record of that half's contact."""
+        if half.contact_id is None:
+            return None
+        return self.records.get((config.account(side), half.contact_id))
+
+    def links_of(self, record: Record) -> list[Link]:
+        """Return the links of a contact in all connections, those that haven't ended."""
+        found = []
+        for config in self.configs.values():
+            for side in SIDES:
+                link_id = self.by_contact.get((config.connection.name, side, record.contact_id))
+                if link_id is not None and config.account(side) == record.account:
+                    found.append(self.links[link_id])
+        return found
+
+    def link_of(self, config: Config, side: Side, contact_id: str) -> Link | None:
+        """Return the contact's link in that connection."""
+        link_id = self.by_contact.get((config.connection.name, side, contact_id))
+        return None if link_id is None else self.links[link_id]
+
+    def sharing(self, account: str, addresses: Iterable[str], *, but: str | None = None) -> list[Record]:
+        """Return the live contacts of an account with one of the addresses, in the addresses' order."""
+        found: dict[str, Record] = {}
+        for address in addresses:
+            for record in self.records.values():
+                if record.account == account and record.live and address in record.addresses:
+                    found.setdefault(record.contact_id, record)
+        found.pop(but or "", None)
+        return list(found.values())
+
+    def first_sight(self, config: Config, side: Side, contact_id: str) -> Link:
+        """Return the contact's link in that connection, a new half-link if it has none."""
+        link = self.link_of(config, side, contact_id)
+        if link is not None:
+            return link
+        link_id = derived("link", config.connection.name, side, contact_id)
+        known = self.links.get(link_id)
+        fresh = Link(
+            id=link_id,
+            connection=config.connection.name,
+            direction=config.connection.direction,
+            config_version=config.version,
+            seq=self._sighted() if known is None else known.seq,
+        ).with_half(side, Half(contact_id=contact_id))
+        if known is not None:
+            fresh = _versions_kept(fresh, known)
+        return self.put_link(fresh)
+
+    def _sighted(self) -> int:
+        """Return a place after every stored link, in the order of sight; storing gives the lasting one."""
+        self.sightings += 1
+        return (1 << 62) + self.sightings
+
+    def reserve(self, link: Link, accounts: Iterable[str], addresses: Iterable[str]) -> str | None:
+        """Reserve all addresses in all accounts for the link, or none; return the address that another holds."""
+        wanted = [(account, address) for account in accounts for address in addresses]
+        for key in wanted:
+            if self.reservations.get(key, link.id) != link.id:
+                return key[1]
+        for key in wanted:
+            self.reservations[key] = link.id
+        return None
+
+    def release(self, link: Link) -> None:
+        """Give the link's reservations back and wake who waits for them."""
+        mine = [key for key, holder in self.reservations.items() if holder == link.id]
+        for key in mine:
+            del self.reservations[key]
+            self.freed.add(key[1])
+
+    def waiting(self, link: Link, reason: WaitReason, on: str = "", *, until: int | None = None) -> Link:
+        """Return the link waiting; the clock of a wait that goes on isn't reset."""
+        since = self.now
+        if link.wait is not None and (link.wait.reason, link.wait.on) == (reason, on):
+            since = link.wait.since
+        return replace(link, wait=Wait(reason=reason, on=on, since=since), reconsider_at=until)
+
+    def object(self, record: Record) -> msgspec.Raw:
+        """Return the app's own object as last observed."""
+        return self.objects.get((record.account, record.contact_id), msgspec.Raw(b"null"))
+
+    def put_object(self, record: Record, raw: msgspec.Raw) -> None:
+        """Change the app's own object of a contact."""
+        key = (record.account, record.contact_id)
+        if self.objects.get(key) != raw:
+            self.objects[key] = raw
+            self.dirty_records.add(key)
+
+    def decide(self, before: Link, link: Link, config: Config, outcome: str, reason: str, *lines: str) -> Link:
+        """Store the link as decided under the config, and journal the decision."""
+        link = replace(link, config_version=max(config.version, link.config_version))
+        self.put_link(link)
+        self.decisions.append(
+            Decision(
+                link=link.id,
+                connection=link.connection,
+                config_version=config.version,
+                outcome=outcome,
+                reason=reason,
+                lines=lines,
+                changed=replace(link, reconsider_at=None) != replace(before, reconsider_at=None),
+            )
+        )
+        return link
+
+
+def _versions_kept(fresh: Link, known: Link) -> Link:
+    """A link that comes back to life goes on counting its versions: the ledger never sees one twice."""
+    for side in SIDES:
+        old = known.half(side)
+        half = replace(fresh.half(side), issued=old.issued, settled=old.settled, pending=old.pending)
+        fresh = fresh.with_half(side, half)
+    return replace(fresh, finds=known.finds)
+
+
+def clear(link: Link) -> Link:
+    """Return the link waiting for nothing."""
+    return replace(link, wait=None, reconsider_at=None)

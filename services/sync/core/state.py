@@ -1,0 +1,220 @@
+"""What sync knows of contacts and links, as pure data."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from services.contracts.commands import Version
+from services.contracts.connection import Direction
+from services.contracts.contact import Contact, Fields, Order, Side, Subscription
+
+Status: TypeAlias = Literal["pairing", "active", "outside", "duplicate", "tombstone", "ended"]
+WaitReason: TypeAlias = Literal[
+    "scan",
+    "look",
+    "find",
+    "address",
+    "receipt",
+    "merge",
+    "paused",
+    "account",
+    "duplicate",
+    "config",
+    "refused",
+]
+Normal: TypeAlias = str
+"""A value in the form in which it is compared; "" is empty."""
+
+
+def other(side: Side) -> Side:
+    """Return the opposite side."""
+    return "right" if side == "left" else "left"
+
+
+class Looking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A look that was asked for and hasn't been answered."""
+
+    number: int
+    attempt: int
+    moved: bool = False
+    """The record took a newer observation since the look was decided."""
+    again: bool = False
+    """Something came that can't be ordered: the answer won't be enough."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The newest observation of one contact."""
+
+    account: str
+    contact_id: str
+    contact: Contact | None
+    """None until it was read once (only touched so far)."""
+    order: Order
+    deleted: bool = False
+    addresses: tuple[str, ...] = ()
+    """Normalized e-mail addresses; a deleted contact keeps those it had."""
+    looking: Looking | None = None
+    looks: int = 0
+    """Looks asked so far: the next one's number."""
+    scan: int | None = None
+    """The last scan that showed the contact."""
+    subscriptions: dict[str, "SubscriptionRecord"] = msgspec.field(default_factory=dict)
+
+    @property
+    def live(self) -> bool:
+        """Whether the contact is known and not deleted."""
+        return self.contact is not None and not self.deleted
+
+
+class SubscriptionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The newest observation of one subscription of a contact."""
+
+    subscription: Subscription
+    order: Order
+    ended: bool = False
+
+
+class LineWrite(msgspec.Struct, frozen=True, array_like=True):
+    """What a write was made from and what it wants, for one mapping line, both normalized."""
+
+    source: Normal
+    wanted: Normal
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A write that has no receipt yet."""
+
+    version: Version
+    kind: Literal["create", "update", "tag", "untag"]
+    at: int
+    """Microseconds since 1970: when it was decided."""
+    lines: dict[str, LineWrite] = msgspec.field(default_factory=dict)
+    unknown: str | None = None
+    """Why the outcome isn't known, if the connector said so."""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A value that the target refused: not sent again until it changes."""
+
+    value: Normal
+    reason: str
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A value that waits for a person's yes."""
+
+    value: Normal
+    since: int
+    approved: bool = False
+
+
+class Half(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One side of a link."""
+
+    contact_id: str | None = None
+    issued: int = 0
+    settled: int = 0
+    pending: Pending | None = None
+    attempted: bool = False
+    """A create was sent and put off: the ledger keeps its key and body."""
+    refused: dict[str, Refusal] = msgspec.field(default_factory=dict)
+    """Mapping line -> refusal; `*` stands for a create as a whole."""
+    held: dict[str, Hold] = msgspec.field(default_factory=dict)
+    tag: Literal["none", "ours", "final"] = "none"
+    tag_order: Order | None = None
+    """When our tag was seen set; a later observation without it means that a person removed it."""
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a link waits for."""
+
+    reason: WaitReason
+    on: str = ""
+    """The account, address, link or contact it waits for."""
+    since: int = 0
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a link asked the target before creating."""
+
+    number: int
+    open: tuple[str, ...]
+    """Addresses not answered yet."""
+    addresses: tuple[str, ...]
+    """All addresses asked."""
+    answered: int | None = None
+    """When the last answer came, microseconds since 1970."""
+
+
+class Base(msgspec.Struct, frozen=True, array_like=True):
+    """The pair of normalized values that both sides last agreed on, for one mapping line."""
+
+    left: Normal
+    right: Normal
+
+    def half(self, side: Side) -> Normal:
+        """Return that side's value."""
+        return self.left if side == "left" else self.right
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The pairing of a left and a right contact in one connection; one half may be empty."""
+
+    id: str
+    connection: str
+    left: Half = Half()
+    right: Half = Half()
+    status: Status = "pairing"
+    alias_of: str | None = None
+    wait: Wait | None = None
+    rule: Side | None = None
+    """The side whose rule brought it in."""
+    direction: Direction = "two_way"
+    """The direction its last decision was taken under."""
+    config_version: int = 0
+    base: dict[str, Base] = msgspec.field(default_factory=dict)
+    finding: Finding | None = None
+    finds: int = 0
+    reconsider_at: int | None = None
+    """Microseconds since 1970."""
+    seq: int | None = None
+    """The order of first sight; None until it is stored."""
+
+    def half(self, side: Side) -> Half:
+        """Return that half."""
+        return self.left if side == "left" else self.right
+
+    def with_half(self, side: Side, half: Half) -> "Link":
+        """Return the link with that half replaced."""
+        if side == "left":
+            return msgspec.structs.replace(self, left=half)
+        return msgspec.structs.replace(self, right=half)
+
+    @property
+    def paired(self) -> bool:
+        """Whether both halves have a contact."""
+        return self.left.contact_id is not None and self.right.contact_id is not None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a write on either side has no receipt yet."""
+        return self.left.pending is not None or self.right.pending is not None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided about an input for a link, with the reason; also when that is nothing."""
+
+    link: str
+    connection: str
+    config_version: int
+    outcome: str
+    """A short code such as `update`, `create`, `nothing`, `wait`, `tag`."""
+    reason: str
+    """A sentence without contact data."""
+    lines: tuple[str, ...] = ()
+    """The mapping lines it is about."""
+    changed: bool = True
+    """Whether anything but the journal changed."""
+
+
+EMPTY: Fields = {}

@@ -1,0 +1,161 @@
+"""The step: from what is known of a link to what is to be done about it, now. Total, and without any effect."""
+
+from msgspec.structs import replace
+
+from services.contracts.commands import Update
+from services.contracts.contact import SIDES, Contact, Fields, Side
+from services.sync.core.deletion import gone, untag
+from services.sync.core.issue import issue
+from services.sync.core.mapping import Config
+from services.sync.core.pairing import pair
+from services.sync.core.slice import OlderConfigError, Slice, clear
+from services.sync.core.state import Base, Link, Pending, Record
+from services.sync.core.values import Rebase, Want, merge, sort_wants, turned
+
+
+def step(state: Slice, link_id: str) -> None:
+    """Decide what is to be done about a link, from what the slice knows.
+
+    Puts the link's new state, commands and one decision into the slice. Raises `OlderConfigError` if the link
+    was decided under a newer config than the slice holds (P11).
+    """
+    link = state.links[link_id]
+    config = state.configs.get(link.connection)
+    if link.status == "ended" or config is None or config.removed:
+        return
+    if link.config_version > config.version:
+        raise OlderConfigError(link.connection)
+    if config.paused:
+        state.decide(link, state.waiting(link, "paused", link.connection), config, "wait", "the connection is paused")
+        return
+    records = {side: state.record(config, side, link.half(side)) for side in SIDES}
+    for record in records.values():
+        if record is not None and (record.looking is not None or (record.contact is None and not record.deleted)):
+            waiting = state.waiting(link, "look", record.contact_id)
+            state.decide(
+                link,
+                waiting,
+                config,
+                "wait",
+                "the contact is being looked at: what is known of it is in doubt",
+            )
+            return
+    if link.direction != config.connection.direction:
+        taken = _take_direction(state, link, config, records["left"], records["right"])
+        if taken is None:
+            return
+        link = taken
+    left, right = records["left"], records["right"]
+    if left is None or right is None:
+        pair(state, config, link)
+        survivor = state.links[state.links[link_id].alias_of or link_id]
+        if survivor.status == "active" and survivor.paired:
+            step(state, survivor.id)
+        return
+    if left.deleted or right.deleted:
+        gone(state, config, link, left, right)
+        return
+    _live(state, config, link, left, right)
+
+
+def _take_direction(state: Slice, link: Link, config: Config, left: Record | None, right: Record | None) -> Link | None:
+    """Take over a changed direction, or return None if that has to wait (P11)."""
+    if link.unsettled:
+        waiting = state.waiting(link, "config", link.connection)
+        state.decide(link, waiting, config, "wait", "the new direction waits until the write under way is settled")
+        return None
+    base = link.base
+    if left is not None and right is not None and left.contact is not None and right.contact is not None:
+        base = turned(config, link, left.contact, right.contact, link.direction)
+    return state.put_link(replace(link, direction=config.connection.direction, base=base))
+
+
+def _live(state: Slice, config: Config, link: Link, left: Record, right: Record) -> None:
+    """Both contacts are there: bring their values in step."""
+    before = link
+    link = clear(replace(link, status="active"))
+    for side in SIDES:
+        link, issued = untag(state, config, link, side)
+        if issued:
+            state.decide(before, link, config, "untag", "the deleted contact is back: our tag goes")
+            return
+    if left.contact is None or right.contact is None:
+        return
+    base, wants, undecided, notes = _merge_lines(config, link, left.contact, right.contact)
+    link = replace(link, base=base)
+    outcome: list[str] = []
+    lines: list[str] = []
+    for side in SIDES:
+        record, half = (left, link.left) if side == "left" else (right, link.right)
+        chosen = sort_wants(half, wants[side], frozenset(w.line.id for w in wants[side]) | undecided, state.now)
+        link = link.with_half(side, chosen.half)
+        if chosen.held:
+            outcome.append("hold")
+            lines += chosen.held
+        if chosen.resting:
+            outcome.append("refused")
+            lines += chosen.resting
+        if chosen.send and half.pending is None and record.contact is not None:
+            link = _issue_update(state, config, link, side, list(chosen.send), record, record.contact)
+            outcome.append("update")
+            lines += [want.line.id for want in chosen.send]
+        elif chosen.send:
+            outcome.append("later")
+    reason = _reason(outcome, notes, link)
+    state.decide(before, link, config, "+".join(dict.fromkeys(outcome)) or "nothing", reason, *lines)
+
+
+def _reason(outcome: list[str], notes: list[str], link: Link) -> str:
+    told = {
+        "update": "the other side changed since both last agreed",
+        "hold": "a changed e-mail waits for a person's yes",
+        "refused": "the other app refused this value before: it rests until it changes",
+        "later": "a write to that side is under way: this follows its receipt",
+    }
+    reasons = [told[code] for code in dict.fromkeys(outcome)]
+    if not reasons and link.unsettled:
+        reasons = ["a write is under way: its lines are decided when it is settled"]
+    return "; ".join([*reasons, *notes]) or "both sides hold what they last agreed on"
+
+
+def _merge_lines(
+    config: Config, link: Link, left: Contact, right: Contact
+) -> tuple[dict[str, Base], dict[Side, list[Want]], frozenset[str], list[str]]:
+    """Decide every line without an unsettled write (P1). Returns base, wants, lines not decided, notes."""
+    pending = [half.pending for half in (link.left, link.right) if half.pending is not None]
+    undecided = frozenset(key for write in pending for key in write.lines)
+    wanted: dict[Side, list[Want]] = {"left": [], "right": []}
+    base = {line.id: link.base[line.id] for line in config.lines if line.id in link.base}
+    notes: list[str] = []
+    for line in config.lines:
+        if line.id in undecided:
+            continue
+        verdict = merge(config, line, left, right, base.get(line.id))
+        if isinstance(verdict, Want):
+            wanted[verdict.target].append(verdict)
+        elif isinstance(verdict, Rebase):
+            base[line.id] = verdict.base
+            if verdict.reason != "both sides say the same":
+                notes.append(f"{line.id}: {verdict.reason}")
+        elif verdict.reason != "neither side changed":
+            notes.append(f"{line.id}: {verdict.reason}")
+    return base, wanted, undecided, notes
+
+
+def _issue_update(
+    state: Slice, config: Config, link: Link, side: Side, wants: list[Want], record: Record, contact: Contact
+) -> Link:
+    fields: Fields = {want.line.field(side).path: want.values for want in wants}
+    aim, half = issue(state, config, link, side)
+    command = Update(
+        aim=aim,
+        contact_id=record.contact_id,
+        fields=fields,
+        expected={path: contact.fields.get(path, ()) for path in fields},
+        guard=contact.guard,
+        object=state.object(record),
+    )
+    state.commands.append((command, config.manifest(side).name))
+    lines = {want.line.id: want.write for want in wants}
+    pending = Pending(version=aim.version, kind="update", at=state.now, lines=lines)
+    return link.with_half(side, replace(half, pending=pending))

@@ -1,0 +1,65 @@
+"""The relay moves commands from the outbox into the log: published first, deleted after, so at least once."""
+
+import asyncio
+from typing import NoReturn
+
+import structlog
+
+from services.runtime.log import Log, LogUnavailableError, Message
+from services.runtime.store import Connection as Database
+from services.runtime.store import Store, is_transient
+from services.sync.save import decode_headers
+
+CHUNK = 500
+IDLE = 0.5
+"""Seconds after which the outbox is looked at without being woken."""
+
+_NEXT = "SELECT id, topic, key, headers, value FROM sync.outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED"
+_SENT = "DELETE FROM sync.outbox WHERE id = ANY($1::bigint[])"
+
+
+class Relay:
+    """Several relays share the work: each takes rows that no other holds. Versions make their order harmless."""
+
+    def __init__(self, store: Store, log: Log) -> None:
+        self._store = store
+        self._log = log
+        self.woken = asyncio.Event()
+
+    async def run(self) -> NoReturn:
+        """Move rows for ever. Whoever commits rows in this process sets `woken`; other processes move their own."""
+        while True:
+            await self._pass()
+
+    async def _pass(self) -> None:
+        self.woken.clear()
+        try:
+            moved = await self.move()
+        except Exception as error:
+            if not (isinstance(error, LogUnavailableError) or is_transient(error)):
+                raise
+            structlog.get_logger().warning("relay_put_off", error=type(error).__name__)
+            await asyncio.sleep(IDLE)
+            return
+        if moved < CHUNK:
+            try:
+                await asyncio.wait_for(self.woken.wait(), IDLE)
+            except TimeoutError:
+                return
+
+    async def move(self) -> int:
+        """Publish one chunk and delete it; return how many messages went."""
+
+        async def work(database: Database) -> int:
+            rows = await database.fetch(_NEXT, CHUNK)
+            topics: dict[str, list[Message]] = {}
+            for row in rows:
+                message = Message(key=row["key"], headers=decode_headers(row["headers"]), value=row["value"])
+                topics.setdefault(row["topic"], []).append(message)
+            for topic, messages in topics.items():
+                await self._log.publish(topic, messages)
+            if rows:
+                await database.execute(_SENT, [row["id"] for row in rows])
+            return len(rows)
+
+        return await self._store.retrying(work, repeatable=True)

@@ -1,0 +1,152 @@
+"""The sweeper: nothing depends on another event coming by (P10). Feeds links whose time has come through the step."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+import structlog
+
+from services.contracts.app import Manifest
+from services.contracts.contact import SIDES, Side
+from services.runtime.store import Connection as Database
+from services.runtime.store import Store, is_transient
+from services.sync.configs import Configs, read_configs
+from services.sync.core.take import Reconsider, Sighted
+from services.sync.transact import Cause, transact
+
+CHUNK = 100
+IDLE = 0.25
+"""Seconds between looks at the clock when nothing is due."""
+
+_DUE = "SELECT id::text FROM sync.link WHERE reconsider_at <= now() ORDER BY reconsider_at LIMIT $1"
+_WOKEN = "SELECT id, link::text FROM sync.wake ORDER BY id LIMIT $1"
+_AWAKE = "DELETE FROM sync.wake WHERE id = ANY($1::bigint[])"
+_OUTDATED = """
+SELECT id::text FROM sync.link WHERE connection = $1 AND config_version < $2 AND status <> 'ended' LIMIT $3
+"""
+_UNSEEN = """
+SELECT c.contact_id FROM sync.contact c
+ WHERE c.account = $1 AND NOT c.deleted AND NOT EXISTS (
+       SELECT FROM sync.link l WHERE l.connection = $2 AND l.{side}_id = c.contact_id AND l.status <> 'ended')
+ ORDER BY c.seq LIMIT $3
+"""
+_SUSPECTS = "SELECT account, contact_id FROM sync.suspect WHERE NOT held LIMIT $1"
+_LOOKED = """
+DELETE FROM sync.suspect s USING unnest($1::text[], $2::text[]) k (account, id)
+ WHERE s.account = k.account AND s.contact_id = k.id AND NOT s.held
+"""
+
+
+class Sweeper:
+    """Runs beside the worker, in chunks."""
+
+    def __init__(self, store: Store, manifests: Mapping[str, Manifest], on_commit: Callable[[], None]) -> None:
+        self._store = store
+        self._manifests = manifests
+        self._on_commit = on_commit
+        self._seeded: set[tuple[str, int]] = set()
+        self.woken = asyncio.Event()
+
+    async def configs(self, database: Database) -> Configs:
+        """Read the connections in force."""
+        return await read_configs(database, self._manifests)
+
+    async def run(self) -> NoReturn:
+        """Sweep for ever."""
+        while True:
+            try:
+                busy = await self.sweep()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                structlog.get_logger().warning("sweep_put_off", error=type(error).__name__)
+                busy = False
+            if not busy:
+                self.woken.clear()
+                try:
+                    await asyncio.wait_for(self.woken.wait(), IDLE)
+                except TimeoutError:
+                    continue
+
+    async def sweep(self) -> bool:
+        """Reconsider what is due, a chunk of each kind; return whether there was anything."""
+        done = [
+            await self._woken(),
+            await self._due(),
+            await self._suspects(),
+            await self._outdated(),
+        ]
+        return any(done)
+
+    async def _feed(self, causes: Sequence[Cause]) -> bool:
+        if not causes:
+            return False
+        if not await self._fold(causes):
+            for cause in causes:
+                while not await self._fold([cause]):
+                    continue
+        self._on_commit()
+        return True
+
+    async def _fold(self, causes: Sequence[Cause]) -> bool:
+        async def begin(_: Database) -> Sequence[Cause]:
+            return causes
+
+        return await transact(self._store, self.configs, begin)
+
+    async def _woken(self) -> bool:
+        rows = await self._store.fetch(_WOKEN, CHUNK)
+        links = sorted({row["link"] for row in rows})
+        fed = await self._feed([_reconsider(link) for link in links])
+        if rows:
+            # A link woken again meanwhile has a later row; losing this one's end is harmless, a step repeats.
+            await self._store.execute(_AWAKE, [row["id"] for row in rows])
+        return fed
+
+    async def _due(self) -> bool:
+        rows = await self._store.fetch(_DUE, CHUNK)
+        return await self._feed([_reconsider(row["id"]) for row in rows])
+
+    async def _suspects(self) -> bool:
+        rows = await self._store.fetch(_SUSPECTS, CHUNK)
+        causes = [_sighted(row["account"], row["contact_id"], look=True) for row in rows]
+        fed = await self._feed(causes)
+        if rows:
+            keys = [row["account"] for row in rows], [row["contact_id"] for row in rows]
+            await self._store.execute(_LOOKED, *keys)
+        return fed
+
+    async def _outdated(self) -> bool:
+        """Reconsider links under an older config, and contacts that a connection hasn't seen."""
+        async with self._store.transaction(readonly=True) as database:
+            configs = await self.configs(database)
+        busy = False
+        for name, config in configs.connections.items():
+            if config.removed:
+                continue
+            rows = await self._store.fetch(_OUTDATED, name, config.version, CHUNK)
+            busy |= await self._feed([_reconsider(row["id"]) for row in rows])
+            if (name, config.version) in self._seeded:
+                continue
+            unseen = [
+                _sighted(config.account(side), contact_id)
+                for side in SIDES
+                for contact_id in await self._unseen(config.account(side), name, side)
+            ]
+            if await self._feed(unseen):
+                busy = True
+            else:
+                self._seeded.add((name, config.version))
+        return busy
+
+    async def _unseen(self, account: str, connection: str, side: Side) -> list[str]:
+        query = _UNSEEN.replace("{side}", side)
+        return [row["contact_id"] for row in await self._store.fetch(query, account, connection, CHUNK)]
+
+
+def _reconsider(link: str) -> Cause:
+    return Cause(item=Reconsider(link=link), type="reconsider", id=link)
+
+
+def _sighted(account: str, contact_id: str, *, look: bool = False) -> Cause:
+    return Cause(item=Sighted(account=account, contact_id=contact_id, look=look), type="sighted", id=contact_id)

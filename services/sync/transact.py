@@ -1,0 +1,111 @@
+"""One transaction of sync: lock, load, fold the inputs in order, save; again with more if the locks fall short."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from services.contracts.envelope import derived
+from services.runtime.store import Connection as Database
+from services.runtime.store import Store
+from services.sync.closure import Keys, closure, named
+from services.sync.configs import Configs
+from services.sync.core.slice import OlderConfigError, Slice
+from services.sync.core.state import Decision
+from services.sync.core.take import Input, take
+from services.sync.load import load, lock, scanned_accounts
+from services.sync.save import Journalled, save
+
+ReadConfigs = Callable[[Database], Awaitable[Configs]]
+TOGETHER = 2
+"""How often a batch is tried with all its inputs; after that one by one (P0)."""
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """An input with where it came from."""
+
+    item: Input
+    type: str
+    id: str
+    topic: str | None = None
+    partition: int | None = None
+    position: int | None = None
+
+
+class LocksShortError(Exception):
+    """Deciding needs keys that aren't locked: nothing was written."""
+
+
+async def transact(store: Store, read: ReadConfigs, begin: Callable[[Database], Awaitable[Sequence[Cause]]]) -> bool:
+    """Fold causes in one transaction; return False if that needs to be tried with fewer of them.
+
+    `begin` runs first in the transaction (progress, inbox) and returns the causes that are to be folded.
+    """
+    keys = Keys()
+    for _ in range(TOGETHER):
+        try:
+            await store.retrying(lambda database: _once(database, read, begin, keys))
+        except (LocksShortError, OlderConfigError):
+            continue
+        return True
+    return False
+
+
+async def _once(
+    database: Database,
+    read: ReadConfigs,
+    begin: Callable[[Database], Awaitable[Sequence[Cause]]],
+    keys: Keys,
+) -> None:
+    fresh = await begin(database)
+    configs = await read(database)
+    seeds = named((cause.item for cause in fresh), configs)
+    scanned = await scanned_accounts(database, sorted(configs.manifests))
+    keys.add(await closure(database, seeds, configs))
+    links, records = await lock(database, keys)
+    needed = await closure(database, seeds, configs)
+    if not keys.covers(needed):
+        keys.add(needed)
+        raise LocksShortError
+    state = await load(database, keys, configs, links, records, scanned)
+    reserved = dict(state.reservations)
+    journal = fold_all(state, fresh)
+    await save(database, reserved, state, journal)
+
+
+def fold_all(state: Slice, causes: Sequence[Cause]) -> list[Journalled]:
+    """Fold the causes in their order; return the journal. Inputs that changed nothing leave one row together (P17)."""
+    journal: list[Journalled] = []
+    still: Cause | None = None
+    for cause in causes:
+        decided, before = len(state.decisions), state.changes
+        take(state, cause.item)
+        news = state.decisions[decided:]
+        observed = state.changes > before
+        told = [decision for decision in news if decision.changed or observed]
+        journal += [_journalled(cause, decision) for decision in told]
+        if not told and observed:
+            journal.append(_journalled(cause, _recorded()))
+        elif not told:
+            still = cause
+    if still is not None:
+        journal.append(_journalled(still, _unchanged()))
+    return journal
+
+
+def _recorded() -> Decision:
+    return Decision(link="", connection="", config_version=0, outcome="recorded", reason="only the record changed")
+
+
+def _unchanged() -> Decision:
+    return Decision(link="", connection="", config_version=0, outcome="nothing", reason="nothing changed up to here")
+
+
+def _journalled(cause: Cause, decision: Decision) -> Journalled:
+    return Journalled(
+        decision=decision,
+        input=cause.type,
+        cause=cause.id or derived(cause.type),
+        topic=cause.topic,
+        partition=cause.partition,
+        position=cause.position,
+    )

@@ -1,0 +1,169 @@
+"""The sync worker: takes batches of events and receipts in, each in one transaction with its progress."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import NoReturn
+
+import structlog
+
+from services.contracts.app import Manifest
+from services.contracts.envelope import Envelope, Unreadable, from_headers, unseal
+from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched, ScanFinished, SubscriptionChanged
+from services.contracts.receipts import Absent, AccountBack, Found, Receipt
+from services.runtime.log import EVENTS, RECEIPTS, Log, Record
+from services.runtime.log.consume import Batch, consume
+from services.runtime.log.progress import Progress
+from services.runtime.store import Connection as Database
+from services.runtime.store import Store
+from services.sync.configs import Configs, read_configs
+from services.sync.core.take import Input
+from services.sync.save import park
+from services.sync.scans import finish_scan
+from services.sync.transact import Cause, transact
+
+GROUP = "sync"
+PROGRESS = Progress("sync")
+
+_TODAY = "SELECT current_date"
+_SEEN = """
+SELECT account, event_id FROM sync.inbox
+  JOIN unnest($1::text[], $2::text[]) k (a, e) ON account = k.a AND event_id = k.e
+ WHERE day BETWEEN $3::date - 4 AND $3::date + 1
+"""
+_TAKEN = "INSERT INTO sync.inbox (day, account, event_id) SELECT $3, * FROM unnest($1::text[], $2::text[])"
+_BACK = "INSERT INTO sync.wake (link) SELECT id FROM sync.link WHERE wait_reason = 'account' AND wait_on = $1"
+
+
+class Taken:
+    """A log record that was read: a cause, an account's return, the end of a scan, or something unreadable."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        envelope = from_headers(record.headers, record.value)
+        self.message = envelope if isinstance(envelope, Unreadable) else unseal(envelope)
+        self.envelope = envelope if isinstance(envelope, Envelope) else None
+
+    def cause(self, item: Input) -> Cause:
+        """Return the input with its place in the log."""
+        place = self.record.partition
+        envelope = self.envelope
+        return Cause(
+            item=item,
+            type=envelope.type if envelope else "",
+            id=envelope.id if envelope else "",
+            topic=place.topic,
+            partition=place.number,
+            position=self.record.offset,
+        )
+
+
+class Worker:
+    """Consumes `contacts.events` and `contacts.receipts`."""
+
+    def __init__(
+        self, store: Store, log: Log, manifests: Mapping[str, Manifest], on_commit: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._manifests = manifests
+        self._on_commit = on_commit
+
+    async def run(self, member: str) -> NoReturn:
+        """Consume for ever as `member`."""
+        await consume(
+            self._log,
+            self._store,
+            PROGRESS,
+            group=GROUP,
+            topics=(EVENTS, RECEIPTS),
+            member=member,
+            handle=self.handle,
+            max_records=200,
+        )
+
+    async def configs(self, database: Database) -> Configs:
+        """Read the connections in force, without locking them (P11)."""
+        return await read_configs(database, self._manifests)
+
+    async def handle(self, batch: Batch) -> None:
+        """Take a batch in. The ends of scans and returns of accounts go alone: they lock what others share."""
+        while batch.records:
+            records = list(batch.records)
+            taken = Taken(records[0])
+            if isinstance(taken.message, ScanFinished | AccountBack):
+                await self._alone(batch, taken)
+                batch = batch.rest(records[0].offset + 1)
+                continue
+            run: list[Taken] = []
+            for record in records:
+                taken = Taken(record)
+                if isinstance(taken.message, ScanFinished | AccountBack):
+                    break
+                run.append(taken)
+            batch = await self._together(batch, run)
+            self._on_commit()
+
+    async def _together(self, batch: Batch, run: Sequence[Taken]) -> Batch:
+        upto = run[-1].record.offset + 1
+        if await self._fold(batch, run):
+            return batch.rest(upto)
+        structlog.get_logger().info("batch_split", topic=batch.partition.topic, count=len(run))
+        for one in run:
+            while not await self._fold(batch, [one]):
+                continue
+            batch = batch.rest(one.record.offset + 1)
+        return batch
+
+    async def _fold(self, batch: Batch, run: Sequence[Taken]) -> bool:
+        async def begin(database: Database) -> list[Cause]:
+            await batch.advance(database, run[-1].record.offset + 1)
+            return await self._fresh(database, run)
+
+        return await transact(self._store, self.configs, begin)
+
+    async def _fresh(self, database: Database, run: Sequence[Taken]) -> list[Cause]:
+        """Return the causes to fold; what can't be read is parked."""
+        causes: list[Cause] = []
+        events: list[tuple[str, str, Cause]] = []
+        for taken in run:
+            message = taken.message
+            match message:
+                case Unreadable():
+                    await park(database, taken.record, message.reason)
+                case ContactChanged() | ContactDeleted() | ContactTouched() | SubscriptionChanged():
+                    cause = taken.cause(message)
+                    events.append((message.account, cause.id, cause))
+                case Receipt() | Found() | Absent():
+                    causes.append(taken.cause(message))
+                case _:
+                    await park(database, taken.record, f"{type(message).__name__} doesn't belong in this topic")
+        return causes + await self._new(database, events)
+
+    async def _new(self, database: Database, events: list[tuple[str, str, Cause]]) -> list[Cause]:
+        """Note the events in the inbox and return those that weren't there."""
+        if not events:
+            return []
+        today: date = await database.fetchval(_TODAY)
+        accounts, ids = [event[0] for event in events], [event[1] for event in events]
+        seen = {(row["account"], row["event_id"]) for row in await database.fetch(_SEEN, accounts, ids, today)}
+        fresh: dict[tuple[str, str], Cause] = {}
+        for account, event_id, cause in events:
+            if (account, event_id) not in seen:
+                fresh.setdefault((account, event_id), cause)
+        keys = list(fresh)
+        await database.execute(_TAKEN, [key[0] for key in keys], [key[1] for key in keys], today)
+        return list(fresh.values())
+
+    async def _alone(self, batch: Batch, taken: Taken) -> None:
+        upto = taken.record.offset + 1
+        partitions = await self._log.partitions(EVENTS)
+
+        async def work(database: Database) -> None:
+            await batch.advance(database, upto)
+            if isinstance(taken.message, ScanFinished):
+                await finish_scan(database, taken.message, taken.record.partition.number, partitions)
+            elif isinstance(taken.message, AccountBack):
+                await database.execute(_BACK, taken.message.account)
+
+        await self._store.retrying(work)
+        self._on_commit()
