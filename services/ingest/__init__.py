@@ -1,0 +1,1 @@
+"""Verifies webhooks, polls feeds and publishes events."""

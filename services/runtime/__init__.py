@@ -1,0 +1,1 @@
+"""What touches the world: settings, telemetry, HTTP, secrets, the clock, the log and the store."""
