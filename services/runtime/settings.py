@@ -1,0 +1,125 @@
+"""Settings: from the environment, and from secret files where there are some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "CONTACTSYNC_"
+SECRETS = Path("/run/secrets")
+
+
+class SettingsError(Exception):
+    """Settings are wrong. The text has one sentence per setting, for a person, and holds no secret."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Each is read from CONTACTSYNC_<NAME>, or from a file of that name (lower case)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+        str_strip_whitespace=True,
+    )
+
+    store_url: SecretStr | None = Field(
+        None, description="the PostgreSQL to use, as postgresql://…; unset: the bundled one, in the data folder"
+    )
+    data_dir: Path = Field(Path(".contactsync"), description="the folder for the bundled PostgreSQL and its key")
+    log_url: str = Field(
+        "postgres:", description="where events travel: postgres: (in the store) or kafka://host:9092,…"
+    )
+    listen: str = Field("127.0.0.1:8000", description="host:port for webhooks and health checks; [::1]:8000 for IPv6")
+    body_limit: int = Field(1024 * 1024, gt=0, description="the largest webhook body, in bytes")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="log lines as JSON or for reading; auto: for reading on a terminal"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least important log lines to show"
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="seals the accounts' credentials, 16 characters or more; unset: a key file in the data folder",
+    )
+
+    @field_validator("store_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+            raise ValueError("must start with postgresql://")
+        return value
+
+    @field_validator("log_url")
+    @classmethod
+    def _known_log(cls, value: str) -> str:
+        scheme, _, rest = value.partition(":")
+        if scheme == "postgres" and rest in {"", "//"}:
+            return "postgres:"
+        if scheme == "kafka" and rest.removeprefix("//").strip("/,"):
+            return value
+        raise ValueError("must be postgres: or kafka://host:port,host:port")
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        _split(value)
+        return value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @property
+    def bundled_store(self) -> bool:
+        """Whether the bundled PostgreSQL is used."""
+        return self.store_url is None
+
+    @property
+    def host(self) -> str:
+        """Where to listen: the address, without brackets."""
+        return _split(self.listen)[0]
+
+    @property
+    def port(self) -> int:
+        """Where to listen: the port; 0 takes any free one."""
+        return _split(self.listen)[1]
+
+    @classmethod
+    def read(cls, secrets: Path) -> Self:
+        """Read them, with secret files from the folder `secrets` if it is there. Raises pydantic's error."""
+        return cls(_secrets_dir=secrets if secrets.is_dir() else None)
+
+
+def load(secrets: Path = SECRETS) -> Settings:
+    """The settings of this process. Raises `SettingsError` with a sentence for every one that is wrong."""
+    try:
+        return Settings.read(secrets)
+    except ValidationError as error:
+        sentences = [_sentence(str(one["loc"][0]), one["msg"]) for one in error.errors(include_input=False)]
+        raise SettingsError("\n".join(sentences)) from None
+
+
+def _sentence(name: str, message: str) -> str:
+    problem = message.removeprefix("Value error, ")
+    known = Settings.model_fields[name]
+    return f"{PREFIX}{name.upper()}: {problem[:1].lower()}{problem[1:]}. It is {known.description}."
+
+
+def _split(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be host:port, with a port up to 65535")
+    if ":" in host and not bracketed:
+        raise ValueError("an IPv6 address needs brackets, as in [::1]:8000")
+    return host, int(port)
