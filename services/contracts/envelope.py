@@ -66,6 +66,11 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+def event_key(account: str, contact_id: str) -> bytes:
+    """Return the key of every event about this contact: all of them stand in one partition, in order."""
+    return f"{account}\x00{contact_id}".encode()
+
+
 def derived(*causes: object) -> str:
     """Return the id that follows from `causes`: the same causes, the same id."""
     return str(uuid5(NAMESPACE, "\x1f".join(str(cause) for cause in causes)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from services.contracts.contact import SIDES
 from services.contracts.envelope import derived
@@ -31,9 +32,9 @@ _RESERVED_BY = "SELECT DISTINCT address FROM sync.reservation WHERE link = ANY($
 _HOLDERS = "SELECT DISTINCT link::text FROM sync.reservation WHERE address = ANY($1::text[])"
 _SHARING = "SELECT DISTINCT account, contact_id FROM sync.contact_address WHERE address = ANY($1::text[])"
 _MARKS = """
-SELECT DISTINCT c.state #>> '{contact,mark}' AS mark FROM sync.contact c
+SELECT DISTINCT c.mark FROM sync.contact c
   JOIN unnest($1::text[], $2::text[]) k (account, id) ON c.account = k.account AND c.contact_id = k.id
- WHERE c.state #>> '{contact,mark}' IS NOT NULL
+ WHERE c.mark IS NOT NULL
 """
 
 
@@ -88,9 +89,17 @@ def _name_seen(keys: Keys, receipt: Receipt, configs: Configs) -> None:
         keys.addresses.update(addresses(seen.contact, configs.manifests[account]))
 
 
+def link_id(mark: str | None) -> str | None:
+    """Return the link that a contact's mark names, or None: a mark is text that anyone may have written."""
+    try:
+        return None if mark is None else str(UUID(mark))
+    except ValueError:
+        return None
+
+
 def _mark(mark: str | None) -> list[str]:
-    # A mark is text that anyone may have written; a link's id is a uuid.
-    return [mark] if mark is not None and len(mark) == 36 and mark.count("-") == 4 else []
+    named = link_id(mark)
+    return [] if named is None else [named]
 
 
 async def closure(database: Database, seeds: Keys, configs: Configs) -> Keys:

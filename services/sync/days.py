@@ -6,8 +6,9 @@ from typing import LiteralString, NoReturn
 
 import structlog
 
+from services.runtime.log.errors import is_passing
 from services.runtime.store import Connection as Database
-from services.runtime.store import Store, is_transient
+from services.runtime.store import Store
 
 KEPT: dict[LiteralString, int] = {"inbox": 4, "journal": 35}
 """Days kept. The inbox: older duplicates fall to the order of observations; the journal: as long as events."""
@@ -27,7 +28,7 @@ async def keep_days(store: Store) -> NoReturn:
         try:
             await store.retrying(tend_days, repeatable=True)
         except Exception as error:
-            if not is_transient(error):
+            if not is_passing(error):
                 raise
             structlog.get_logger().warning("days_put_off", error=type(error).__name__)
         await asyncio.sleep(HOUR)

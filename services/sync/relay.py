@@ -5,9 +5,10 @@ from typing import NoReturn
 
 import structlog
 
-from services.runtime.log import Log, LogUnavailableError, Message
+from services.runtime.log import Log, Message
+from services.runtime.log.errors import is_passing
 from services.runtime.store import Connection as Database
-from services.runtime.store import Store, is_transient
+from services.runtime.store import Store
 from services.sync.save import decode_headers
 
 CHUNK = 500
@@ -36,7 +37,7 @@ class Relay:
         try:
             moved = await self.move()
         except Exception as error:
-            if not (isinstance(error, LogUnavailableError) or is_transient(error)):
+            if not is_passing(error):
                 raise
             structlog.get_logger().warning("relay_put_off", error=type(error).__name__)
             await asyncio.sleep(IDLE)

@@ -11,15 +11,16 @@ from services.contracts.envelope import derived, headers, seal
 from services.runtime.log import PARKED, commands_topic
 from services.runtime.log import Record as LogRecord
 from services.runtime.store import Connection as Database
+from services.sync.closure import link_id
 from services.sync.core.slice import ContactKey, Slice
 from services.sync.core.state import Decision, Link
 
 _CONTACTS = """
-INSERT INTO sync.contact (account, contact_id, deleted, order_end, scan, looking, state, object, updated_at)
-SELECT *, now() FROM unnest($1::text[], $2::text[], $3::bool[], $4::bigint[], $5::bigint[], $6::bool[],
-                            $7::jsonb[], $8::text[])
+INSERT INTO sync.contact (account, contact_id, deleted, order_end, scan, looking, mark, state, object, updated_at)
+SELECT *, now() FROM unnest($1::text[], $2::text[], $3::bool[], $4::bigint[], $5::bigint[], $6::bool[], $7::text[],
+                            $8::json[], $9::text[])
     ON CONFLICT (account, contact_id) DO UPDATE SET deleted = excluded.deleted, order_end = excluded.order_end,
-       scan = excluded.scan, looking = excluded.looking, state = excluded.state, object = excluded.object,
+       scan = excluded.scan, looking = excluded.looking, mark = excluded.mark, state = excluded.state, object = excluded.object,
        updated_at = excluded.updated_at
 """
 _FORGET_ADDRESSES = """
@@ -35,7 +36,7 @@ INSERT INTO sync.link (id, connection, left_id, right_id, status, alias_of, wait
                        reconsider_at, config_version, holds, refusals, unsettled, state, updated_at)
 SELECT *, now() FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[],
                             $8::text[], $9::timestamptz[], $10::timestamptz[], $11::bigint[], $12::int[], $13::int[],
-                            $14::int[], $15::jsonb[])
+                            $14::int[], $15::json[])
     ON CONFLICT (id) DO UPDATE SET left_id = excluded.left_id, right_id = excluded.right_id,
        status = excluded.status, alias_of = excluded.alias_of, wait_reason = excluded.wait_reason,
        wait_on = excluded.wait_on, wait_since = excluded.wait_since, reconsider_at = excluded.reconsider_at,
@@ -113,7 +114,8 @@ async def _save_contacts(database: Database, state: Slice) -> None:
         [record.order.end for record in records],
         [record.scan for record in records],
         [record.looking is not None for record in records],
-        [msgspec.json.encode(record) for record in records],
+        [link_id(record.contact.mark) if record.contact else None for record in records],
+        [msgspec.json.encode(record).decode() for record in records],
         [bytes(state.object(record)).decode() for record in records],
     )
     await database.execute(_FORGET_ADDRESSES, [key[0] for key in keys], [key[1] for key in keys])
@@ -149,7 +151,7 @@ async def _save_links(database: Database, links: Iterable[Link]) -> None:
         [sum(not hold.approved for half in (link.left, link.right) for hold in half.held.values()) for link in links],
         [len(link.left.refused) + len(link.right.refused) for link in links],
         [sum(half.pending is not None for half in (link.left, link.right)) for link in links],
-        [msgspec.json.encode(replace(link, seq=None)) for link in links],
+        [msgspec.json.encode(replace(link, seq=None)).decode() for link in links],
     )
 
 

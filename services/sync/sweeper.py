@@ -8,8 +8,9 @@ import structlog
 
 from services.contracts.app import Manifest
 from services.contracts.contact import SIDES, Side
+from services.runtime.log.errors import is_passing
 from services.runtime.store import Connection as Database
-from services.runtime.store import Store, is_transient
+from services.runtime.store import Store
 from services.sync.configs import Configs, read_configs
 from services.sync.core.take import Reconsider, Sighted
 from services.sync.transact import Cause, transact
@@ -57,7 +58,7 @@ class Sweeper:
             try:
                 busy = await self.sweep()
             except Exception as error:
-                if not is_transient(error):
+                if not is_passing(error):
                     raise
                 structlog.get_logger().warning("sweep_put_off", error=type(error).__name__)
                 busy = False

@@ -510,12 +510,15 @@ CREATE TABLE sync.contact (
     order_end bigint NOT NULL,
     scan bigint,
     looking boolean NOT NULL,
-    state jsonb NOT NULL,
+    mark text,
+    state json NOT NULL,
     object text NOT NULL,
     updated_at timestamp with time zone NOT NULL
 );
 
 COMMENT ON TABLE sync.contact IS 'The newest observation of each contact: the record.';
+
+COMMENT ON COLUMN sync.contact.state IS 'json, not jsonb: people''s texts may hold the one character that jsonb refuses.';
 
 COMMENT ON COLUMN sync.contact.object IS 'The app''s own object as last observed.';
 
@@ -611,7 +614,7 @@ CREATE TABLE sync.link (
     holds integer NOT NULL,
     refusals integer NOT NULL,
     unsettled integer NOT NULL,
-    state jsonb NOT NULL,
+    state json NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     CONSTRAINT link_status_check CHECK ((status = ANY (ARRAY['pairing'::text, 'active'::text, 'outside'::text, 'duplicate'::text, 'tombstone'::text, 'ended'::text])))
 );

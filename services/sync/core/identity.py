@@ -10,7 +10,7 @@ from services.contracts.contact import Contact
 def normal_address(text: str) -> str:
     """Return an e-mail address as it is compared: NFC, without blanks around it, case folded; "" if it is none."""
     address = unicodedata.normalize("NFC", text).strip().casefold()
-    return address if "@" in address and not any(c.isspace() for c in address) else ""
+    return address if "@" in address and address.isprintable() and " " not in address else ""
 
 
 def addresses(contact: Contact, manifest: Manifest) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ class Slice:
     """Commands with the app they go to."""
     decisions: list[Decision] = field(default_factory=list)
     freed: set[str] = field(default_factory=set)
-    """Addresses and links for which others may be waiting."""
+    """Addresses, links and contacts for which others may be waiting."""
     dirty_records: set[ContactKey] = field(default_factory=set)
     dirty_links: set[str] = field(default_factory=set)
     sightings: int = 0
@@ -75,8 +75,10 @@ class Slice:
         self.links[link.id] = link
         self._index(link)
         self.dirty_links.add(link.id)
-        if link.status == "ended" and (before is None or before.status != "ended"):
+        ended = link.status == "ended" and (before is None or before.status != "ended")
+        if ended or (before is not None and before.unsettled and not link.unsettled):
             self.freed.add(link.id)
+        if ended:
             self.release(link)
         return link
 
@@ -91,6 +93,8 @@ class Slice:
         self.changes += 1
         if before is None:
             return
+        if before.looking is not None and record.looking is None:
+            self.freed.add(record.contact_id)
         if before.addresses != record.addresses or before.live != record.live:
             self.freed.update(before.addresses, record.addresses)
             self.freed.update(link.id for link in self.links_of(record))

@@ -46,13 +46,15 @@ CREATE TABLE sync.contact (
     order_end bigint NOT NULL,
     scan bigint,
     looking boolean NOT NULL,
-    state jsonb NOT NULL,
+    mark text,
+    state json NOT NULL,
     object text NOT NULL,
     updated_at timestamptz NOT NULL,
     PRIMARY KEY (account, contact_id)
 );
 CREATE INDEX contact_scan ON sync.contact (account, scan) WHERE NOT deleted;
 COMMENT ON TABLE sync.contact IS 'The newest observation of each contact: the record.';
+COMMENT ON COLUMN sync.contact.state IS 'json, not jsonb: people''s texts may hold the one character that jsonb refuses.';
 COMMENT ON COLUMN sync.contact.object IS 'The app''s own object as last observed.';
 
 CREATE TABLE sync.contact_address (
@@ -94,7 +96,7 @@ CREATE TABLE sync.link (
     holds integer NOT NULL,
     refusals integer NOT NULL,
     unsettled integer NOT NULL,
-    state jsonb NOT NULL,
+    state json NOT NULL,
     updated_at timestamptz NOT NULL
 );
 CREATE UNIQUE INDEX link_left ON sync.link (connection, left_id) WHERE left_id IS NOT NULL AND status <> 'ended';

@@ -1,0 +1,182 @@
+"""`POST /hooks/{account}`: a delivery is verified, read and answered 2xx once its events are durable."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from services.contracts.app import Ability, Delivery, Reading, Rejected
+from services.ingest.body import RETRY_AFTER, Bodies, Refusal
+from services.ingest.publish import Publisher, contact_of, moment, sealed
+from services.ingest.registry import Accounts, Registered, RegistryUnavailableError
+from services.runtime.app import App
+from services.runtime.log import LogUnavailableError, Message
+from services.runtime.metrics import Metrics
+
+SECRETS = "webhook_secrets"
+"""The credential that every app with webhooks keeps its signing secrets under."""
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""Version 00 of https://www.w3.org/TR/trace-context/#traceparent-header, without the ids it calls invalid."""
+_ID = re.compile(r"[^\x00-\x1f\x7f]{1,1024}")
+"""Ids travel in headers and keys: no control characters, and short."""
+
+
+class Hooks:
+    """The webhook endpoint of all accounts.
+
+    `apps` are all apps by name; `now` is unix seconds, what signatures' ages are measured by.
+    """
+
+    def __init__(
+        self,
+        apps: Mapping[str, App],
+        accounts: Accounts,
+        publisher: Publisher,
+        bodies: Bodies,
+        metrics: Metrics,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._apps = apps
+        self._accounts = accounts
+        self._publisher = publisher
+        self._bodies = bodies
+        self._metrics = metrics
+        self._now = now
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one delivery: 200 `{"received": events}`, or `{"error": sentence, "code": word}`."""
+        begun = time.perf_counter()
+        registered = await self._account(request.path_params["account"])
+        outcome: int | Refusal
+        if isinstance(registered, Refusal):
+            # Names that nobody registered would make a label each.
+            name, outcome = "", registered
+        else:
+            name, outcome = registered.account.name, await self._receive(request, registered)
+        match outcome:
+            case Refusal():
+                word, response = outcome.code, refused(outcome)
+            case count:
+                word, response = "received" if count else "ignored", JSONResponse({"received": count})
+        self._metrics.deliveries.labels(name, word).inc()
+        self._metrics.webhook_seconds.labels(word).observe(time.perf_counter() - begun)
+        return response
+
+    async def _account(self, name: str) -> Registered | Refusal:
+        try:
+            found = await self._accounts.find(name)
+        except RegistryUnavailableError:
+            return _away("registry", "Accounts can't be read now. Send the delivery again in a while.")
+        app = self._apps.get(found.account.app) if found else None
+        if found is None or app is None or Ability.WEBHOOK not in app.manifest.abilities:
+            return Refusal(
+                status=404,
+                code="account",
+                error="No account of this name takes webhooks. Check the end of the address against `apps`.",
+            )
+        if found.trouble is not None:
+            return _away("sealed", "This account's credentials can't be opened. The service's operator is told why.")
+        return found
+
+    async def _receive(self, request: Request, registered: Registered) -> int | Refusal:
+        """Return how many events of this delivery are durable now."""
+        received = self._now()
+        if (refusal := _form(request)) is not None:
+            return refusal
+        if self._publisher.busy():  # before a body is read for nothing
+            return _BUSY
+        body = await self._bodies.read(request)
+        if isinstance(body, Refusal):
+            return body
+        delivery = Delivery(
+            account=registered.account.name,
+            headers=tuple((key.lower(), value) for key, value in request.headers.items()),
+            body=body,
+            received=int(received * 1_000_000),
+        )
+        readings = self._read(delivery, registered)
+        if isinstance(readings, Refusal):
+            return readings
+        traceparents = request.headers.getlist("traceparent")
+        traceparent = traceparents[0] if len(traceparents) == 1 else ""
+        try:
+            messages = [_sealed(reading, traceparent) for reading in readings]
+        except ValueError as error:
+            return Refusal(status=400, code="json", error=str(error))
+        if messages and self._publisher.busy():
+            return _BUSY
+        if messages:
+            try:
+                await self._publisher.publish(messages)
+            except LogUnavailableError:
+                return _away("log", "The log is away, so nothing was taken. Send the delivery again in a while.")
+            for reading in readings:
+                self._metrics.events_published.labels(type(reading.event).__name__).inc()
+        return len(messages)
+
+    def _read(self, delivery: Delivery, registered: Registered) -> tuple[Reading, ...] | Refusal:
+        app = self._apps[registered.account.app]
+        try:
+            rejected = app.verify(delivery, registered.credentials.get(SECRETS, ()), self._now())
+            outcome = rejected or app.read(delivery)
+        except RecursionError:
+            return Refusal(status=400, code="json", error="The body is nested too deeply to be a delivery.")
+        if isinstance(outcome, Rejected):
+            return Refusal(status=400, code=outcome.code, error=outcome.reason)
+        return outcome
+
+
+def refused(refusal: Refusal) -> Response:
+    """Return the answer for a refusal."""
+    return JSONResponse(
+        {"error": refusal.error, "code": refusal.code},
+        status_code=refusal.status,
+        headers=dict(refusal.headers),
+    )
+
+
+def _away(code: str, error: str) -> Refusal:
+    return Refusal(status=503, code=code, error=error, headers=RETRY_AFTER)
+
+
+_BUSY = _away("busy", "Too many deliveries wait for the log. Send this one again in a while.")
+
+
+def _form(request: Request) -> Refusal | None:
+    """Return why a body of this form isn't read, or None. Only JSON in UTF-8 is, not compressed."""
+    types = request.headers.getlist("content-type")
+    kind, _, parameters = types[0].partition(";") if len(types) == 1 else ("", "", "")
+    charset = re.search(r"charset\s*=\s*\"?([^\s\";]*)", parameters, re.IGNORECASE)
+    if kind.strip().lower() != "application/json" or (charset and charset[1].lower() not in {"utf-8", "utf8"}):
+        return Refusal(
+            status=415,
+            code="content_type",
+            error="A delivery is application/json in UTF-8. Send it with that Content-Type.",
+            headers={"accept": "application/json"},
+        )
+    encodings = [text.strip().lower() for text in request.headers.getlist("content-encoding")]
+    if any(encoding not in {"", "identity"} for encoding in encodings):
+        return Refusal(
+            status=415,
+            code="content_encoding",
+            error="Compressed deliveries aren't taken. Send the body as it is.",
+            headers={"accept-encoding": "identity"},
+        )
+    return None
+
+
+def _sealed(reading: Reading, traceparent: str) -> Message:
+    """Return the message for a reading. Raises `ValueError` with a sentence if its ids can't be ids."""
+    contact_id = contact_of(reading)
+    if not _ID.fullmatch(reading.id) or not _ID.fullmatch(contact_id):
+        raise ValueError("An id in the delivery is empty, too long or has control characters.")
+    return sealed(
+        reading.event,
+        id=reading.id,
+        contact_id=contact_id,
+        time=moment(reading.time),
+        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+    )

@@ -1,0 +1,85 @@
+"""What ingest puts into `contacts.events`: readings sealed, keyed by contact, and confirmed by the log."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from services.contracts.app import Reading
+from services.contracts.envelope import event_key, headers, seal
+from services.contracts.events import Event, ScanFinished
+from services.runtime.log import EVENTS, LogUnavailableError, Message
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = 250_000_000_000_000_000  # the year 9892; `datetime` ends with 9999
+_AT_ONCE = 500
+"""Messages of one publication: a page of thousands shouldn't have to fit into one confirmation."""
+
+
+def moment(microseconds: int) -> datetime:
+    """Return the UTC time that is `microseconds` after 1970; the nearest one there is for a clock gone wild."""
+    return _EPOCH + timedelta(microseconds=min(max(microseconds, 0), _LATEST))
+
+
+def sealed(event: Event, *, id: str, contact_id: str, time: datetime, traceparent: str | None = None) -> Message:
+    """Return the log message for an event. `contact_id` is empty for events about a whole account."""
+    envelope = seal(event, id=id, source=event.account, subject=contact_id, time=time, traceparent=traceparent)
+    return Message(key=event_key(event.account, contact_id), headers=headers(envelope), value=envelope.data)
+
+
+def contact_of(reading: Reading) -> str:
+    """Return the id of the contact that a reading is about."""
+    match reading.event:
+        case ScanFinished():
+            return ""  # apps don't read these, ingest itself says them
+        case event:
+            return event.contact_id
+
+
+class Appends(Protocol):
+    """The half of the `Log` port that ingest writes through."""
+
+    async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        """As `Log.publish`."""
+        ...
+
+    async def publish_everywhere(self, topic: str, message: Message) -> None:
+        """As `Log.publish_everywhere`."""
+        ...
+
+
+class Publisher:
+    """Publishes events and knows how many publications are under way.
+
+    `limit` bounds them for deliveries (`busy`); `timeout` is how many seconds the log gets to confirm.
+    """
+
+    def __init__(self, log: Appends, *, limit: int = 256, timeout: float = 10.0) -> None:
+        self._log = log
+        self._limit = limit
+        self._timeout = timeout
+        self.in_flight = 0
+
+    def busy(self) -> bool:
+        """Whether so many publications wait for the log that another delivery had better come later."""
+        return self.in_flight >= self._limit
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Return when all messages are durable. Raises `LogUnavailableError`; publishing again is safe."""
+        self.in_flight += 1
+        try:
+            for first in range(0, len(messages), _AT_ONCE):
+                async with asyncio.timeout(self._timeout):
+                    await self._log.publish(EVENTS, messages[first : first + _AT_ONCE])
+        except TimeoutError as error:
+            raise LogUnavailableError(f"the log didn't confirm within {self._timeout:g} s") from error
+        finally:
+            self.in_flight -= 1
+
+    async def publish_everywhere(self, message: Message) -> None:
+        """Return when the message is durable in every partition. Raises `LogUnavailableError`."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._log.publish_everywhere(EVENTS, message)
+        except TimeoutError as error:
+            raise LogUnavailableError(f"the log didn't confirm within {self._timeout:g} s") from error

@@ -1,0 +1,35 @@
+"""Errors of the log beside the port's own two, and which errors pass by themselves."""
+
+import asyncpg
+
+from services.runtime.log import LogUnavailableError
+from services.runtime.store import CommitUnknown, is_transient
+
+_CLOSED = ("connection is closed", "connection has been closed", "connection was closed")
+
+
+class UnknownTopicError(LookupError):
+    """The topic was never created."""
+
+
+class PartitionCountError(ValueError):
+    """A topic exists with another number of partitions than the settings say."""
+
+
+class OffsetOutOfRangeError(Exception):
+    """The records to be read next aren't in the log. Nothing is skipped: a person decides how to go on."""
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same may succeed later: the database or the log is away, or a commit went unanswered.
+
+    A connection that dies at the wrong moment makes asyncpg raise an `InternalClientError` when it is given back
+    to its pool (https://github.com/MagicStack/asyncpg/issues/784), whatever its statement has come to.
+    """
+    match error:
+        case asyncpg.InterfaceError():
+            return any(text in str(error) for text in _CLOSED)
+        case CommitUnknown() | LogUnavailableError() | asyncpg.InternalClientError():
+            return True
+        case _:
+            return is_transient(error)
