@@ -152,7 +152,8 @@ async def serve_roles(
     timing: Timing | None = None,
 ) -> None:
     """Run the roles until `stop` is set or one of them fails; then end them all in good order."""
-    holder = f"{socket.gethostname()}-{os.getpid()}"
+    # The data folder's lock proves that nobody else works on a bundled store: its next process is the same member.
+    holder = "embedded" if installation.settings.bundled_store else f"{socket.gethostname()}-{os.getpid()}"
     async with contextlib.AsyncExitStack() as stack:
         tasks: set[asyncio.Task[Any]] = {asyncio.create_task(_keep_time(installation), name="clock")}
         if installation.watch is not None:

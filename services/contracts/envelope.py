@@ -101,7 +101,7 @@ def unseal(envelope: Envelope) -> Message | Unreadable:
         if envelope.v == v:
             return msgspec.json.decode(envelope.data, type=struct)
         return msgspec.convert(upcast.lift(envelope.type, envelope.v, v, envelope.data), type=struct)
-    except (msgspec.MsgspecError, upcast.MissingUpcastError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, upcast.MissingUpcastError) as error:
         # A decoder's message may quote contact data; the type and version are enough to find the message.
         return Unreadable(reason=f"{envelope.type} version {envelope.v} has a broken body ({type(error).__name__})")
 

@@ -14,7 +14,7 @@ INSERT INTO ingest.lease AS mine (account, token, holder, expires_at)
 VALUES ($1, 1, $2, clock_timestamp() + make_interval(secs => $3))
 ON CONFLICT (account) DO UPDATE
 SET token = mine.token + 1, holder = excluded.holder, expires_at = excluded.expires_at
-WHERE mine.expires_at <= clock_timestamp()
+WHERE mine.expires_at <= clock_timestamp() OR mine.holder = excluded.holder
 RETURNING token
 """
 _RENEW = """

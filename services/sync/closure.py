@@ -76,6 +76,8 @@ def named(inputs: Iterable[Input], configs: Configs) -> Keys:
                 keys.contacts.update((item.account, contact_id) for contact_id in item.contact_ids)
             case Absent() | Reconsider():
                 keys.links.add(item.link)
+    # A contact seen for the first time has no row to lock, and perhaps no address: its own name is locked, too.
+    keys.addresses.update(f"contact:{account}:{contact_id}" for account, contact_id in keys.contacts)
     return keys
 
 

@@ -35,15 +35,16 @@ async def keep_days(store: Store) -> NoReturn:
 
 
 async def tend_days(database: Database) -> None:
-    """Make the partitions of today and the next days, drop those past their time.
+    """Make the partitions of the days to come, drop those past their time.
 
-    Only one process does it at a time. A day whose rows went into the default partition before stays there.
+    Only one process does it at a time. Today, at a first start, stays in the default partition: rows may be on their
+    way there already.
     """
     await database.execute("LOCK TABLE sync.parked IN SHARE UPDATE EXCLUSIVE MODE")
     today: date = await database.fetchval("SELECT current_date")
     for table, kept in KEPT.items():
         names = {row["relname"] for row in await database.fetch(_DAYS, table)}
-        for ahead in range(AHEAD + 1):
+        for ahead in range(1, AHEAD + 1):
             day = today + timedelta(days=ahead)
             name = f"{table}_{day:%Y%m%d}"
             if name in names or await database.fetchval(_LATE.replace("{table}", table), day):

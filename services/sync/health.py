@@ -11,7 +11,7 @@ _COUNTS = """
 SELECT connection,
        count(*) FILTER (WHERE status = 'active' AND wait_reason IS NULL AND holds = 0 AND refusals = 0
                           AND unsettled = 0) AS in_sync,
-       count(*) FILTER (WHERE status = 'active' AND unsettled > 0) AS writing,
+       count(*) FILTER (WHERE unsettled > 0) AS writing,
        count(*) FILTER (WHERE status = 'outside') AS excluded,
        count(*) FILTER (WHERE status = 'duplicate') AS duplicate,
        count(*) FILTER (WHERE status = 'tombstone') AS deleted,

@@ -53,7 +53,7 @@ INSERT INTO sync.reservation (account, address, link) SELECT * FROM unnest($1::t
 """
 _OUTBOX = """
 INSERT INTO sync.outbox (topic, key, headers, value, at)
-SELECT *, now() FROM unnest($1::text[], $2::bytea[], $3::jsonb[], $4::bytea[])
+SELECT *, now() FROM unnest($1::text[], $2::bytea[], $3::text[], $4::bytea[])
 """
 _JOURNAL = """
 INSERT INTO sync.journal (day, number, at, link, connection, input, cause, topic, partition, position,
@@ -198,9 +198,9 @@ def _address(command: Command) -> dict[str, str]:
             return {"id": derived("write", aim.link, aim.side, version), "subject": aim.link}
 
 
-def encode_headers(rows: Iterable[tuple[str, bytes]]) -> bytes:
+def encode_headers(rows: Iterable[tuple[str, bytes]]) -> str:
     """Return message headers as JSON; their values are text."""
-    return msgspec.json.encode([[name, value.decode()] for name, value in rows])
+    return msgspec.json.encode([[name, value.decode("utf-8", "replace")] for name, value in rows]).decode()
 
 
 def decode_headers(text: str) -> tuple[tuple[str, bytes], ...]:
@@ -230,7 +230,7 @@ async def _save_journal(database: Database, now: int, journal: list[Journalled])
 
 async def park(database: Database, record: LogRecord, reason: str) -> None:
     """Set a message aside with the reason, in the table and in the topic for it."""
-    rows = msgspec.json.encode([[name, value.decode("utf-8", "replace")] for name, value in record.headers])
+    rows = encode_headers(record.headers)
     place = record.partition
     await database.execute(_PARK, place.topic, place.number, record.offset, reason, rows, record.value)
     await database.execute(_OUTBOX, [PARKED], [record.key], [rows], [record.value])

@@ -36,7 +36,9 @@ async def finish_scan(database: Database, scan: ScanFinished, partition: int, pa
     """
     await database.execute(_ACCOUNT, scan.account)
     scanned_at = await database.fetchval(_LOCK, scan.account)
-    await database.execute(_ENDED, scan.account, scan.number, partition, scan.start, scan.count)
+    ended = await database.execute(_ENDED, scan.account, scan.number, partition, scan.start, scan.count)
+    if ended != "INSERT 0 1":
+        return  # the same end once more: what followed from it has followed
     if await database.fetchval(_ENDS, scan.account, scan.number) < partitions:
         return
     if scanned_at is None:

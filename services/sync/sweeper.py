@@ -19,11 +19,17 @@ CHUNK = 100
 IDLE = 0.25
 """Seconds between looks at the clock when nothing is due."""
 
+SEED_AGAIN = 60.0
+"""Seconds after which contacts without a link are looked for again."""
+
 _DUE = "SELECT id::text FROM sync.link WHERE reconsider_at <= now() ORDER BY reconsider_at LIMIT $1"
 _WOKEN = "SELECT id, link::text FROM sync.wake ORDER BY id LIMIT $1"
 _AWAKE = "DELETE FROM sync.wake WHERE id = ANY($1::bigint[])"
 _OUTDATED = """
 SELECT id::text FROM sync.link WHERE connection = $1 AND config_version < $2 AND status <> 'ended' LIMIT $3
+"""
+_RESUMED = """
+SELECT id::text FROM sync.link WHERE wait_reason = 'paused' AND wait_on = $1 AND status <> 'ended' LIMIT $2
 """
 _UNSEEN = """
 SELECT c.contact_id FROM sync.contact c
@@ -45,7 +51,9 @@ class Sweeper:
         self._store = store
         self._manifests = manifests
         self._on_commit = on_commit
-        self._seeded: set[tuple[str, int]] = set()
+        self._seeded: dict[str, tuple[int, float]] = {}
+        """Connection -> the version all contacts were shown to, and when on the loop's clock."""
+        self._failed: set[tuple[str, str]] = set()
         self.woken = asyncio.Event()
 
     async def configs(self, database: Database) -> Configs:
@@ -80,14 +88,31 @@ class Sweeper:
         return any(done)
 
     async def _feed(self, causes: Sequence[Cause]) -> bool:
+        """Fold the causes; False if there are none. One that can't be folded waits for the next start."""
+        causes = [cause for cause in causes if (cause.type, cause.id) not in self._failed]
         if not causes:
             return False
-        if not await self._fold(causes):
+        try:
+            together = await self._fold(causes)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            together = False
+        if not together:
             for cause in causes:
-                while not await self._fold([cause]):
-                    continue
+                await self._feed_one(cause)
         self._on_commit()
         return True
+
+    async def _feed_one(self, cause: Cause) -> None:
+        try:
+            while not await self._fold([cause]):
+                continue
+        except Exception as error:
+            if is_passing(error):
+                raise
+            self._failed.add((cause.type, cause.id))
+            structlog.get_logger().exception("reconsideration_failed", link=cause.id, error=type(error).__name__)
 
     async def _fold(self, causes: Sequence[Cause]) -> bool:
         async def begin(_: Database) -> Sequence[Cause]:
@@ -127,7 +152,10 @@ class Sweeper:
                 continue
             rows = await self._store.fetch(_OUTDATED, name, config.version, CHUNK)
             busy |= await self._feed([_reconsider(row["id"]) for row in rows])
-            if (name, config.version) in self._seeded:
+            if not config.paused:
+                rows = await self._store.fetch(_RESUMED, name, CHUNK)
+                busy |= await self._feed([_reconsider(row["id"]) for row in rows])
+            if not self._to_seed(name, config.version):
                 continue
             unseen = [
                 _sighted(config.account(side), contact_id)
@@ -137,8 +165,13 @@ class Sweeper:
             if await self._feed(unseen):
                 busy = True
             else:
-                self._seeded.add((name, config.version))
+                self._seeded[name] = (config.version, asyncio.get_running_loop().time())
         return busy
+
+    def _to_seed(self, name: str, version: int) -> bool:
+        """Whether to look for contacts without a link: a batch that began before the change may end after a look."""
+        seeded, at = self._seeded.get(name, (0, 0.0))
+        return seeded != version or asyncio.get_running_loop().time() - at > SEED_AGAIN
 
     async def _unseen(self, account: str, connection: str, side: Side) -> list[str]:
         query = _UNSEEN.replace("{side}", side)

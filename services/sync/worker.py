@@ -10,8 +10,9 @@ from services.contracts.app import Manifest
 from services.contracts.envelope import Envelope, Unreadable, from_headers, unseal
 from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched, ScanFinished, SubscriptionChanged
 from services.contracts.receipts import Absent, AccountBack, Found, Receipt
-from services.runtime.log import EVENTS, RECEIPTS, Log, Record
+from services.runtime.log import EVENTS, RECEIPTS, FencedError, Log, Record
 from services.runtime.log.consume import Batch, consume
+from services.runtime.log.errors import is_passing
 from services.runtime.log.progress import Progress
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
@@ -23,6 +24,8 @@ from services.sync.transact import Cause, transact
 
 GROUP = "sync"
 PROGRESS = Progress("sync")
+POISON = 20
+"""Messages parked in a row from which on it isn't the messages: the worker stops rather than park everything."""
 
 _TODAY = "SELECT current_date"
 _SEEN = """
@@ -67,6 +70,7 @@ class Worker:
         self._log = log
         self._manifests = manifests
         self._on_commit = on_commit
+        self._poison = 0
 
     async def run(self, member: str) -> NoReturn:
         """Consume for ever as `member`."""
@@ -104,15 +108,41 @@ class Worker:
             self._on_commit()
 
     async def _together(self, batch: Batch, run: Sequence[Taken]) -> Batch:
+        """Fold the run in one transaction, or one by one where that fails; return the rest of the batch."""
         upto = run[-1].record.offset + 1
-        if await self._fold(batch, run):
-            return batch.rest(upto)
+        try:
+            if await self._fold(batch, run):
+                self._poison = 0
+                return batch.rest(upto)
+        except Exception as error:
+            if is_passing(error) or isinstance(error, FencedError):
+                raise
         structlog.get_logger().info("batch_split", topic=batch.partition.topic, count=len(run))
         for one in run:
-            while not await self._fold(batch, [one]):
-                continue
+            await self._one(batch, one)
             batch = batch.rest(one.record.offset + 1)
         return batch
+
+    async def _one(self, batch: Batch, one: Taken) -> None:
+        """Fold one record; park it if that is impossible. Many in a row are our mistake, and stop the worker."""
+        try:
+            while not await self._fold(batch, [one]):
+                continue
+            self._poison = 0
+        except Exception as error:
+            if is_passing(error) or isinstance(error, FencedError) or self._poison >= POISON:
+                raise
+            self._poison += 1
+            reason = f"it can't be taken in ({type(error).__name__})"
+            structlog.get_logger().exception(
+                "message_parked", topic=batch.partition.topic, offset=one.record.offset, error=type(error).__name__
+            )
+
+            async def aside(database: Database) -> None:
+                await batch.advance(database, one.record.offset + 1)
+                await park(database, one.record, reason)
+
+            await self._store.retrying(aside)
 
     async def _fold(self, batch: Batch, run: Sequence[Taken]) -> bool:
         async def begin(database: Database) -> list[Cause]:

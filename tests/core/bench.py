@@ -2,20 +2,29 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from msgspec.structs import replace
 
 from services.contracts.app import Ability, Field, Manifest, Pace
 from services.contracts.commands import Command, Create, Find, Look, Tag, Untag, Update, Write
 from services.contracts.connection import Connection, Options
-from services.contracts.contact import Contact, Fields, Order
-from services.contracts.events import ContactChanged, ContactDeleted, LookAnswer, Origin
+from services.contracts.contact import Contact, Fields, Order, PersonName, Side
+from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched, LookAnswer, Origin
 from services.contracts.receipts import Absent, Found, Observation, Outcome, Receipt, Written
+from services.sync.control import HeldChange, _say_to
 from services.sync.core.mapping import compile_config
 from services.sync.core.slice import Slice
-from services.sync.core.state import Link
+from services.sync.core.state import Link, Record, WaitReason
+from services.sync.core.step import step
 from services.sync.core.take import Input, Reconsider, take
+
+T = TypeVar("T")
 
 SECOND = 1_000_000
 START = 1_790_000_000 * SECOND
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 SHOP = Manifest(
     name="shop_app",
@@ -49,9 +58,30 @@ BOOK = Manifest(
     abilities=frozenset({Ability.DETECT_DELETION, Ability.TAG, Ability.POLL, Ability.GUARD}),
     pace=Pace(poll=10, read=10, write=10),
 )
-TWO_WAY = Connection(
-    name="shop-office", left="shop", right="office", options=Options(sync_deletions="right_to_left")
-)
+TWO_WAY = Connection(name="shop-office", left="shop", right="office", options=Options(sync_deletions="right_to_left"))
+ONE_WAY = replace(TWO_WAY, direction="left_to_right")
+SECOND_SHOP = Connection(name="second-office", left="second", right="office")
+"""Another connection that writes to the same office."""
+ASKED_BOOK = replace(BOOK, abilities=BOOK.abilities | {Ability.FIND_SEES_MORE})
+"""A book that is asked before a contact is created there."""
+
+ADA: Fields = {"name": ("Ada King",), "email": ("ada@example.com",), "phone": ("+1 202 555 0101",)}
+CARD: Fields = {
+    "n": (PersonName(given="Ada", family="King"),),
+    "email": ("ada@example.com",),
+    "tel": ("+12025550101",),
+}
+TRASH = "PieSync Trash"
+
+
+def phone(digits: str) -> tuple[str, ...]:
+    """A phone number as the shop writes it, told apart by its last two digits."""
+    return (f"+1 202 555 01{digits}",)
+
+
+def tel(digits: str) -> tuple[str, ...]:
+    """The same number as the office writes it."""
+    return (f"+120255501{digits}",)
 
 
 @dataclass
@@ -115,6 +145,44 @@ class Bench:
         outdated = link.status != "ended" and link.config_version < self.version
         return woken or late or outdated
 
+    def wake(self, reason: WaitReason, on: str | None = None) -> list[Command]:
+        """Reconsider every link that waits for that reason, as who ends the reason does."""
+        waiting = [each for each in self.links() if each.wait is not None and each.wait.reason == reason]
+        ids = [each.id for each in waiting if on is None or (each.wait is not None and each.wait.on == on)]
+        return self.take(*(Reconsider(link=link) for link in ids)) + self.sweep()
+
+    def finish_scan(self, account: str) -> list[Command]:
+        """Let the account's first scan have ended everywhere."""
+        self.scanned = self.state.scanned = self.state.scanned | {account}
+        return self.wake("scan", account)
+
+    def resume(self) -> list[Command]:
+        """End the connection's pause."""
+        self.configure(paused=False)
+        return self.wake("paused")
+
+    def say(self, side: Side, line: str, *, approved: bool) -> list[Command]:
+        """Let a person approve or reject the value that is held for that side of the only link."""
+        link = self.link()
+        hold = link.half(side).held[line]
+        change = HeldChange(
+            id="", kind="field", connection="", account="", contact="", line=line, value=hold.value, since=EPOCH
+        )
+        assert _say_to(self.state, link.id, side, line, change, approved=approved)
+        step(self.state, link.id)
+        return self.take()
+
+    def record(self, account: str, contact_id: str) -> Record:
+        """Return what is known of a contact."""
+        return self.state.records[account, contact_id]
+
+    def link_of(self, account: str, contact_id: str, connection: str | None = None) -> Link:
+        """Return the contact's link that hasn't ended, in the first connection or in that one."""
+        config = self.state.configs[connection or self.connection.name]
+        found = self.state.link_of(config, config.side_of(account), contact_id)
+        assert found is not None
+        return found
+
     def links(self) -> list[Link]:
         """Return all links."""
         return list(self.state.links.values())
@@ -151,6 +219,16 @@ class Bench:
             look=look,
             scan=scan,
         )
+
+    def looked(self, look: Look, fields: Fields | None, *, at: float, until: float | None = None) -> Input:
+        """The answer to a look: the contact with these fields, or that it is gone."""
+        if fields is None:
+            return self.deleted(look.account, look.contact_id, at=at, until=until, look=look.look)
+        return self.changed(look.account, look.contact_id, fields, at=at, until=until, look=look.look, origin="look")
+
+    def touched(self, account: str, contact_id: str) -> ContactTouched:
+        """The news that something happened to a contact."""
+        return ContactTouched(account=account, contact_id=contact_id, origin="webhook")
 
     def deleted(
         self, account: str, contact_id: str, *, at: float, until: float | None = None, look: LookAnswer | None = None
@@ -221,3 +299,10 @@ def writes(commands: Iterable[Command]) -> list[Write]:
 def looks(commands: Iterable[Command]) -> list[Look]:
     """The looks among the commands."""
     return [command for command in commands if isinstance(command, Look)]
+
+
+def only(commands: Iterable[Command], kind: type[T]) -> T:
+    """The only command, which is of that kind."""
+    (command,) = commands
+    assert isinstance(command, kind)
+    return command

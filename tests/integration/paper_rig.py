@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-
 import httpx2
 import msgspec
 
@@ -15,11 +14,12 @@ from services.connectors.ledger import lease
 from services.connectors.worker import Worker
 from services.contracts.commands import Aim, Command, Create, Find, Look, Update, Version
 from services.contracts.contact import Side
+from services.contracts.envelope import Headers, Unreadable, derived, from_headers, headers, seal, unseal
 from services.contracts.envelope import Message as Body
-from services.contracts.envelope import Unreadable, derived, from_headers, headers, seal, unseal
+from services.contracts.events import LookAnswer
 from services.contracts.receipts import Absent, AccountBack, Found, Outcome, Receipt, Report
 from services.runtime.clock import ManualClock
-from services.runtime.log import EVENTS, PARKED, RECEIPTS, Message, Partition, Record, commands_topic
+from services.runtime.log import EVENTS, PARKED, RECEIPTS, Partition, Record, commands_topic
 from services.runtime.log.postgres import PostgresLog
 from services.runtime.metrics import Metrics
 from services.runtime.store import Store
@@ -32,6 +32,10 @@ TOPIC = commands_topic("paper")
 
 def link(number: int) -> str:
     return derived("link", number)
+
+
+def unsealed(account: str, field: str, sealed: bytes) -> tuple[str, ...]:
+    return (sealed.decode(),)
 
 
 class Rig:
@@ -69,7 +73,7 @@ class Rig:
             account,
             store=self.store,
             clock=self.clock,
-            unseal=lambda account, field, sealed: (sealed.decode(),),
+            unseal=unsealed,
             http=self.http,
             holder=holder,
             metrics=self.metrics,
@@ -82,7 +86,8 @@ class Rig:
         self._offset += 1
         place = Partition(TOPIC, 0)
         if isinstance(body, bytes):
-            rows, value = ((("ce_type", (type_ or "").encode()),), body)
+            rows: Headers = (("ce_type", (type_ or "").encode()),)
+            value = body
         else:
             envelope = seal(
                 body,
@@ -196,8 +201,6 @@ def update(aim: Aim, contact_id: str, *, was: str, now: str, guard: str | None =
 
 
 def look(contact_id: str, number: int, attempt: int = 1) -> Look:
-    from services.contracts.events import LookAnswer
-
     return Look(account=ACCOUNT, contact_id=contact_id, look=LookAnswer(number, attempt))
 
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from services.contracts.envelope import event_key
 from services.contracts.events import ContactChanged, ContactTouched
-from services.ingest.publish import event_key
 from services.runtime.store import Store
 from tests.integration.hooks_rig import LIMIT, OLD_SECRET, Rig, call, event, headers, opened
 from tests.integration.ingest_rig import records

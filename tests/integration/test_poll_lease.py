@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import msgspec
 import pytest
 
 from services.contracts.app import Ability

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from services.contracts.app import CursorLost, Trouble
+from services.contracts.envelope import event_key
 from services.contracts.events import ContactChanged, ContactDeleted, ScanFinished
 from services.ingest.cursor import scan_again
-from services.ingest.publish import event_key
 from services.runtime.store import Store
 from tests.integration.ingest_rig import PARTITIONS, Found, records
 from tests.integration.poll_rig import Refusing, Rig, Stalling, opened

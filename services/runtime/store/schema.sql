@@ -500,7 +500,7 @@ CREATE TABLE sync.address (
     address text NOT NULL
 );
 
-COMMENT ON TABLE sync.address IS 'One row per address, whatever the account: what a decision locks first.';
+COMMENT ON TABLE sync.address IS 'One row per address, whatever the account, and one per contact: what a decision locks first.';
 
 CREATE TABLE sync.contact (
     account text NOT NULL,
@@ -634,7 +634,7 @@ CREATE TABLE sync.outbox (
     id bigint NOT NULL,
     topic text NOT NULL,
     key bytea NOT NULL,
-    headers jsonb NOT NULL,
+    headers text NOT NULL,
     value bytea NOT NULL,
     at timestamp with time zone NOT NULL
 );
@@ -656,7 +656,7 @@ CREATE TABLE sync.parked (
     partition integer NOT NULL,
     "position" bigint NOT NULL,
     reason text NOT NULL,
-    headers jsonb NOT NULL,
+    headers text NOT NULL,
     value bytea NOT NULL,
     at timestamp with time zone NOT NULL
 );

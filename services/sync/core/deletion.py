@@ -9,6 +9,7 @@ from services.contracts.contact import SIDES, Side
 from services.sync.core.identity import distinct
 from services.sync.core.issue import issue
 from services.sync.core.mapping import Config, can_tag
+from services.sync.core.pairing import in_flight
 from services.sync.core.slice import Slice, clear
 from services.sync.core.state import Half, Link, Pending, Record, other
 
@@ -53,11 +54,10 @@ def _merged(state: Slice, config: Config, link: Link, side: Side, deleted: Recor
     """Follow a merge made by hand: the account has another live contact with one of the link's addresses."""
     shared = distinct((*deleted.addresses, *survivor.addresses))
     heirs = state.sharing(config.account(side), shared, but=deleted.contact_id)
-    for heir in heirs:
-        if heir.looking is not None:
-            waiting = replace(link, reconsider_at=state.now + MICROSECONDS)
-            state.decide(link, waiting, config, "wait", "another contact with its address is being looked at")
-            return True
+    if any(heir.looking is not None or in_flight(state, heir) is not None for heir in heirs):
+        waiting = replace(link, reconsider_at=state.now + MICROSECONDS)
+        state.decide(link, waiting, config, "wait", "another contact with its address is in doubt")
+        return True
     if not heirs:
         return False
     heir = heirs[0]
@@ -66,15 +66,11 @@ def _merged(state: Slice, config: Config, link: Link, side: Side, deleted: Recor
         ended = clear(replace(link, status="ended"))
         state.decide(link, ended, config, "merged", "merged into a contact that is linked already: not a deletion")
         return True
-    if theirs is not None and theirs.unsettled:
-        waiting = replace(link, reconsider_at=state.now + MICROSECONDS)
-        state.decide(link, waiting, config, "wait", "the contact it may have been merged into is being created")
-        return True
     if theirs is not None:
         state.put_link(clear(replace(theirs, status="ended", alias_of=link.id)))
     half = replace(link.half(side), contact_id=heir.contact_id, refused={}, held={})
-    moved = clear(replace(link.with_half(side, half), base={}, reconsider_at=None))
-    state.decide(link, replace(moved, reconsider_at=state.now), config, "merged", "merged by hand: the link moves on")
+    moved = clear(replace(link.with_half(side, half), base={}))
+    state.decide(link, moved, config, "merged", "merged by hand: the link moves on")
     return True
 
 

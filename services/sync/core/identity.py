@@ -6,11 +6,15 @@ from collections.abc import Iterable
 from services.contracts.app import Manifest
 from services.contracts.contact import Contact
 
+LONGEST_ADDRESS = 320
+"""Characters: 64 before the @ and 255 after it, https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1"""
+
 
 def normal_address(text: str) -> str:
     """Return an e-mail address as it is compared: NFC, without blanks around it, case folded; "" if it is none."""
     address = unicodedata.normalize("NFC", text).strip().casefold()
-    return address if "@" in address and address.isprintable() and " " not in address else ""
+    fit = "@" in address and len(address) <= LONGEST_ADDRESS and address.isprintable() and " " not in address
+    return address if fit else ""
 
 
 def addresses(contact: Contact, manifest: Manifest) -> tuple[str, ...]:

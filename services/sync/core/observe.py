@@ -57,6 +57,10 @@ def touch(account: str, contact_id: str, record: Record | None, order: Order) ->
 def fold_subscription(record: Record, subscription: Subscription, order: Order, *, ended: bool) -> Folded:
     """Fold one subscription into its contact's record."""
     known = record.subscriptions.get(subscription.id)
+    listed = record.subscriptions_listed
+    if known is None and listed is not None and not order.later_than(listed):
+        # A full list that is as new doesn't have it: it is over, or the list was read a moment before it began.
+        return Folded(record=record, effect="earlier") if listed.later_than(order) else _ask(record, record.looking)
     if known is not None and known.order.later_than(order):
         return Folded(record=record, effect="earlier")
     news = SubscriptionRecord(subscription=subscription, order=order, ended=ended)
@@ -123,7 +127,9 @@ def _equal(record: Record, sight: Sight) -> bool:
 
 
 def _seen_by_scan(record: Record, sight: Sight) -> Record:
-    return record if sight.scan is None else replace(record, scan=sight.scan)
+    if sight.scan is None or (record.scan is not None and record.scan >= sight.scan):
+        return record
+    return replace(record, scan=sight.scan)
 
 
 def _apply(record: Record, sight: Sight) -> Record:
@@ -136,7 +142,7 @@ def _apply(record: Record, sight: Sight) -> Record:
         return record
     parts = {part.id: SubscriptionRecord(subscription=part, order=sight.order) for part in sight.subscriptions}
     newer = {key: part for key, part in record.subscriptions.items() if part.order.later_than(sight.order)}
-    return replace(record, subscriptions={**parts, **newer})
+    return replace(record, subscriptions={**parts, **newer}, subscriptions_listed=sight.order)
 
 
 def _with_subscription(record: Record, news: SubscriptionRecord) -> Record:

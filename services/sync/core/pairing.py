@@ -41,7 +41,9 @@ def pair(state: Slice, config: Config, link: Link) -> None:
         state.release(link)
         state.decide(link, outside, config, "outside", "it has no e-mail address, and avoid_duplicates is on")
         return
-    if _ours_in_flight(state, config, link, record):
+    maker = in_flight(state, record)
+    if maker is not None:
+        _awaits(state, config, link, maker)
         return
     if _blocked(state, config, link, side, record):
         return
@@ -50,24 +52,28 @@ def pair(state: Slice, config: Config, link: Link) -> None:
     _create(state, config, link, side, record, record.contact)
 
 
-def _ours_in_flight(state: Slice, config: Config, link: Link, record: Record) -> bool:
-    """Whether the contact may be the product of a create of ours that has no receipt yet (P8)."""
+def in_flight(state: Slice, record: Record) -> Link | None:
+    """Return the link whose create, without a receipt yet, may have made this contact (P8).
+
+    It carries the link's id as its mark, or one of its addresses is being created in its account.
+    """
     mark = record.contact.mark if record.contact is not None else None
-    suspects = [mark] if mark is not None else []
-    suspects += [state.reservations.get((record.account, address), link.id) for address in record.addresses]
-    for link_id in suspects:
-        maker = state.links.get(link_id)
-        if maker is None or maker.id == link.id:
+    makers = [mark, *(state.reservations.get((record.account, address)) for address in record.addresses)]
+    for link_id in makers:
+        maker = None if link_id is None else state.links.get(link_id)
+        config = None if maker is None else state.configs.get(maker.connection)
+        if maker is None or config is None:
             continue
-        their = state.configs.get(maker.connection)
-        for made in SIDES:
-            pending = maker.half(made).pending
-            account = None if their is None else their.account(made)
-            if pending is not None and pending.kind == "create" and account == record.account:
-                waiting = state.waiting(link, "receipt", maker.id)
-                state.decide(link, waiting, config, "wait", "a create of ours with its address has no receipt yet")
-                return True
-    return False
+        for side in SIDES:
+            pending = maker.half(side).pending
+            if pending is not None and pending.kind == "create" and config.account(side) == record.account:
+                return maker
+    return None
+
+
+def _awaits(state: Slice, config: Config, link: Link, maker: Link) -> None:
+    waiting = state.waiting(link, "receipt", maker.id)
+    state.decide(link, waiting, config, "wait", "a create of ours with its address has no receipt yet")
 
 
 def _blocked(state: Slice, config: Config, link: Link, side: Side, record: Record) -> bool:
@@ -101,6 +107,10 @@ def _matched(state: Slice, config: Config, link: Link, side: Side, record: Recor
         if match.looking is not None:
             waiting = state.waiting(link, "look", match.contact_id)
             state.decide(link, waiting, config, "wait", "the contact it matches is being looked at")
+            return True
+        maker = in_flight(state, match)
+        if maker is not None:
+            _awaits(state, config, link, maker)
             return True
         theirs = state.link_of(config, target, match.contact_id)
         if theirs is not None and theirs.paired:
@@ -148,7 +158,7 @@ def _join(state: Slice, config: Config, link: Link, theirs: Link | None, side: S
     """Join two half-links: the left one goes on, the other becomes its alias."""
     target = other(side)
     keep, gone = link, theirs
-    if theirs is not None and target == "left":
+    if theirs is not None and (_created(theirs), target == "left") > (_created(link), target == "right"):
         keep, gone = theirs, link
     before = keep
     if gone is not None:
@@ -160,6 +170,11 @@ def _join(state: Slice, config: Config, link: Link, theirs: Link | None, side: S
     joined = clear(keep.with_half(its, kept_half))
     joined = replace(joined, status="active", base={}, finding=None, rule=mine if config.has_rule(mine) else its)
     state.decide(before, joined, config, "link", "matched by e-mail address")
+
+
+def _created(link: Link) -> bool:
+    """Whether a create was issued for the half-link: the ledger knows it by its id."""
+    return link.left.issued > 0 or link.right.issued > 0
 
 
 def _create(state: Slice, config: Config, link: Link, side: Side, record: Record, contact: Contact) -> None:

@@ -86,7 +86,7 @@ def _written(
     replayed = isinstance(outcome, Written) and outcome.replayed
     looked = isinstance(outcome, Written) and outcome.looked
     before = link
-    if pending.kind == "tag":
+    if pending.kind == "tag" and isinstance(outcome, Written):
         half = replace(half, tag="ours", tag_order=None if seen is None else seen.order)
     elif pending.kind == "untag":
         half = replace(half, tag="none", tag_order=None)
@@ -114,7 +114,8 @@ def _written(
         link = replace(link, status="active")
         state.release(before)
     state.decide(before, link, config, "written", f"the {pending.kind} is in the app", *pending.lines)
-    if replayed:
+    # An answer that shows nothing, or the past, is no observation: without a look the old record would count.
+    if seen is None or replayed:
         return Settled(look=outcome.contact_id)
     return Settled(seen=seen)
 

@@ -153,12 +153,19 @@ class Slice:
         self.sightings += 1
         return (1 << 62) + self.sightings
 
-    def reserve(self, link: Link, accounts: Iterable[str], addresses: Iterable[str]) -> str | None:
-        """Reserve all addresses in all accounts for the link, or none; return the address that another holds."""
-        wanted = [(account, address) for account in accounts for address in addresses]
-        for key in wanted:
-            if self.reservations.get(key, link.id) != link.id:
-                return key[1]
+    def reserve(self, link: Link, accounts: tuple[str, ...], addresses: tuple[str, ...]) -> str | None:
+        """Reserve all addresses in all accounts for the link, or none; return the address that another holds.
+
+        What it held beside these goes: a changed address is free.
+        """
+        wanted = [(account, address) for address in addresses for account in accounts]
+        taken = next((key[1] for key in wanted if self.reservations.get(key, link.id) != link.id), None)
+        if taken is not None:
+            self.release(link)
+            return taken
+        for key in [key for key, holder in self.reservations.items() if holder == link.id and key not in wanted]:
+            del self.reservations[key]
+            self.freed.add(key[1])
         for key in wanted:
             self.reservations[key] = link.id
         return None

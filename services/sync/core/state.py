@@ -59,6 +59,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scan: int | None = None
     """The last scan that showed the contact."""
     subscriptions: dict[str, "SubscriptionRecord"] = msgspec.field(default_factory=dict)
+    subscriptions_listed: Order | None = None
+    """When all of them were seen together last."""
 
     @property
     def live(self) -> bool:

@@ -19,6 +19,14 @@ def step(state: Slice, link_id: str) -> None:
     Puts the link's new state, commands and one decision into the slice. Raises `OlderConfigError` if the link
     was decided under a newer config than the slice holds (P11).
     """
+    _step(state, link_id)
+    link = state.links[link_id]
+    creating = any(half.attempted or half.pending is not None for half in (link.left, link.right))
+    if not creating and (link.wait is None or link.wait.reason != "find"):
+        state.release(link)
+
+
+def _step(state: Slice, link_id: str) -> None:
     link = state.links[link_id]
     config = state.configs.get(link.connection)
     if link.status == "ended" or config is None or config.removed:
@@ -54,8 +62,16 @@ def step(state: Slice, link_id: str) -> None:
         return
     if left.deleted or right.deleted:
         gone(state, config, link, left, right)
+        moved = state.links[link_id]
+        if moved.status == "active" and moved.wait is None and moved.paired:
+            step(state, link_id)
         return
     _live(state, config, link, left, right)
+
+
+def _in_doubt(record: Record | None) -> bool:
+    """Whether the contact has to be read before anything is decided about it."""
+    return record is None or record.looking is not None or (record.contact is None and not record.deleted)
 
 
 def _take_direction(state: Slice, link: Link, config: Config, left: Record | None, right: Record | None) -> Link | None:

@@ -69,7 +69,7 @@ COMMENT ON TABLE sync.contact_address IS 'Normalized e-mail addresses of live an
 CREATE TABLE sync.address (
     address text PRIMARY KEY
 );
-COMMENT ON TABLE sync.address IS 'One row per address, whatever the account: what a decision locks first.';
+COMMENT ON TABLE sync.address IS 'One row per address, whatever the account, and one per contact: what a decision locks first.';
 
 CREATE TABLE sync.reservation (
     account text NOT NULL,
@@ -149,7 +149,7 @@ CREATE TABLE sync.outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     topic text NOT NULL,
     key bytea NOT NULL,
-    headers jsonb NOT NULL,
+    headers text NOT NULL,
     value bytea NOT NULL,
     at timestamptz NOT NULL
 );
@@ -161,7 +161,7 @@ CREATE TABLE sync.parked (
     partition integer NOT NULL,
     position bigint NOT NULL,
     reason text NOT NULL,
-    headers jsonb NOT NULL,
+    headers text NOT NULL,
     value bytea NOT NULL,
     at timestamptz NOT NULL,
     UNIQUE (topic, partition, position)

@@ -1,0 +1,174 @@
+"""The commands, as the command line shows them. What they do is in the modules that they call."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import cyclopts
+
+from services.cli import control, files
+from services.cli.failure import MISUSED, Failure
+from services.connectors import discover
+from services.runtime.settings import load
+
+Role = Literal["ingest", "sync", "connectors"]
+
+
+def version() -> str:
+    """The installed version."""
+    try:
+        return metadata.version("contactsync")
+    except metadata.PackageNotFoundError:
+        return "not installed (run from its source)"
+
+
+app = cyclopts.App(
+    name="contactsync",
+    help="Keeps contacts in step between apps, in real time.",
+    version=version,
+    version_flags=["--version"],
+)
+held = cyclopts.App(name="held", help="Changes that wait for a person's yes.")
+app.command(held)
+
+
+@app.command
+async def run(
+    *roles: Role, app: Annotated[tuple[str, ...], cyclopts.Parameter(negative=(), show_default=False)] = ()
+) -> int:
+    """Run contactsync until it is stopped: all roles, or those named.
+
+    Parameters
+    ----------
+    roles
+        What this process does.
+    app
+        Narrow connectors to this app; may be repeated.
+    """
+    if app and roles and "connectors" not in roles:
+        raise Failure("--app narrows connectors, and that role isn't among those named.", MISUSED)
+    if unknown := sorted(set(app) - set(discover())):
+        raise Failure(f"There is no app {unknown[0]}. The apps are {', '.join(discover())}.", MISUSED)
+    from services.main import run as run_roles  # noqa: PLC0415 - only this command needs the three services
+
+    return await run_roles(load(), frozenset(roles or get_args(Role)), frozenset(app) or None)
+
+
+@app.command
+async def demo(*, exit_: Annotated[bool, cyclopts.Parameter(name="--exit", negative=())] = False) -> int:
+    """Watch a whole synchronisation between sandboxes, without any account.
+
+    Parameters
+    ----------
+    exit_
+        End when the story is told, instead of running on.
+    """
+    from services.demo import run as run_demo  # noqa: PLC0415 - sandboxes are loaded for this command only
+
+    return await run_demo(load(), exit_=exit_)
+
+
+@app.command
+def check(file: Path, /) -> int:
+    """Check a connections file: all its problems, each with its line and what to write instead.
+
+    Parameters
+    ----------
+    file
+        The YAML file.
+    """
+    return files.check_file(file)
+
+
+@app.command
+async def apply(file: Path, /) -> int:
+    """Put a connections file into force, and say what that changed.
+
+    Parameters
+    ----------
+    file
+        The YAML file.
+    """
+    return await files.apply_file(file)
+
+
+@app.command
+async def status(*, json: Annotated[bool, cyclopts.Parameter(negative=())] = False) -> int:
+    """Show how connections, scans and accounts are, and what waits for what.
+
+    Parameters
+    ----------
+    json
+        Print JSON, for programs.
+    """
+    from services.cli.status import status as show  # noqa: PLC0415 - the file's commands work without sync
+
+    return await show(as_json=json)
+
+
+@held.command(name="list")
+async def held_list() -> int:
+    """List the changes that wait for a person's yes."""
+    from services.cli import held as waiting  # noqa: PLC0415 - as status
+
+    return await waiting.show()
+
+
+@held.command(name="approve")
+async def held_approve(id: str, /) -> int:
+    """Let a held change happen.
+
+    Parameters
+    ----------
+    id
+        Its id, from `contactsync held list`.
+    """
+    from services.cli import held as waiting  # noqa: PLC0415 - as status
+
+    return await waiting.decide(id, yes=True)
+
+
+@held.command(name="reject")
+async def held_reject(id: str, /) -> int:
+    """Drop a held change.
+
+    Parameters
+    ----------
+    id
+        Its id, from `contactsync held list`.
+    """
+    from services.cli import held as waiting  # noqa: PLC0415 - as status
+
+    return await waiting.decide(id, yes=False)
+
+
+@app.command
+async def pause(connection: str, /) -> int:
+    """Stop a connection's effects; events are still taken in.
+
+    Parameters
+    ----------
+    connection
+        Its name in the file.
+    """
+    return await control.pause(connection)
+
+
+@app.command
+async def resume(connection: str, /) -> int:
+    """End a pause: both sides converge to the newest values.
+
+    Parameters
+    ----------
+    connection
+        Its name in the file.
+    """
+    return await control.resume(connection)
+
+
+@app.command
+async def migrate() -> int:
+    """Bring the database's schema up to this version."""
+    return await control.migrate_store()

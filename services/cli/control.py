@@ -1,0 +1,63 @@
+"""`pause`, `resume` and `migrate`: what a person does to a running installation."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from services.cli.database import opened
+from services.cli.failure import Failure
+from services.cli.output import say
+from services.runtime.clock import SystemClock
+from services.runtime.registry import pause as pausing
+from services.runtime.registry import read
+from services.runtime.registry.problem import nearest
+from services.runtime.settings import load
+from services.runtime.store import Connection
+from services.runtime.store.migrate import migrate as apply_migrations
+
+
+async def pause(name: str) -> int:
+    """Pause the connection of that name."""
+    async with opened(load()) as store, store.transaction() as database:
+        outcome = await pausing.pause(database, name, SystemClock().now())
+        if outcome == "unknown":
+            raise await _unknown(database, name)
+    say(f"{name} is paused{' already' if outcome == 'already' else ''}: events are taken in, nothing is written.")
+    return 0
+
+
+async def resume(name: str) -> int:
+    """End the pause of the connection of that name."""
+    from services.sync.control import reconsider_connection  # noqa: PLC0415 - one command's reason to load sync
+
+    async with opened(load()) as store, store.transaction() as database:
+        outcome = await pausing.resume(database, name)
+        if outcome == "unknown":
+            raise await _unknown(database, name)
+        if outcome == "done":
+            await reconsider_connection(database, name)
+    say(f"{name} isn't paused." if outcome == "already" else f"{name} goes on, with the newest values.")
+    return 0
+
+
+async def migrate_store() -> int:
+    """Apply the migrations that the database lacks."""
+    async with opened(load(), migrated=False) as store:
+        connection = await asyncpg.connect(store.dsn, timeout=30)
+        try:
+            done = await apply_migrations(connection)
+        finally:
+            await connection.close()
+    for migration in done:
+        say(f"applied {migration}")
+    if not done:
+        say("The database is up to date.")
+    return 0
+
+
+async def _unknown(database: Connection, name: str) -> Failure:
+    names = [registered.connection.name for registered in await read.connections(database)]
+    if meant := nearest(name, names):
+        return Failure(f"There is no connection {name}. Did you mean {meant}?")
+    known = f"There are {', '.join(names)}." if names else "None was applied yet: `contactsync apply FILE`."
+    return Failure(f"There is no connection {name}. {known}")

@@ -1,0 +1,119 @@
+"""`check` and `apply`: the connections file."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from services.cli.database import opened
+from services.cli.failure import FAILED, Failure
+from services.cli.output import complain, say
+from services.connectors import discover
+from services.contracts.app import Manifest
+from services.runtime.clock import SystemClock
+from services.runtime.registry import document
+from services.runtime.registry.apply import Applied, Changes, NotApplicable, apply
+from services.runtime.registry.check import Checked, Problem, check, decoded, rendered
+from services.runtime.secrets import vault
+from services.runtime.settings import load
+
+_MOST_BYTES = 4 * document.MAX_CHARACTERS + 1
+
+
+def manifests() -> Mapping[str, Manifest]:
+    """What every known app declares."""
+    return {name: app.manifest for name, app in discover().items()}
+
+
+def check_file(file: Path) -> int:
+    """Print the file's problems; the exit status says whether it can be applied."""
+    checked = _checked(file)
+    if checked.config is None:
+        return FAILED
+    accounts, connections = len(checked.config.accounts), len(checked.config.connections)
+    say(f"{file} can be applied: {_count(accounts, 'account')}, {_count(connections, 'connection')}.")
+    return 0
+
+
+async def apply_file(file: Path) -> int:
+    """Check the file, put it into force, print what that changed."""
+    checked = _checked(file)
+    if checked.config is None:
+        complain(f"{file} has errors: nothing was changed.")
+        return FAILED
+    settings = load()
+    key = settings.secret_key.get_secret_value() if settings.secret_key else None
+    async with opened(settings) as store:
+        sealed = vault(key, settings.data_dir, bundled_store=settings.bundled_store)
+        made = await apply(store, sealed, checked.config, by=_person(), now=SystemClock().now())
+    match made:
+        case NotApplicable(reasons):
+            for reason in reasons:
+                complain(reason)
+            complain("Nothing was changed.")
+            return FAILED
+        case Applied():
+            _tell(made, str(file))
+            return 0
+
+
+def _checked(file: Path) -> Checked:
+    text = decoded(_read(file))
+    checked = Checked(None, (text,)) if isinstance(text, Problem) else check(text, manifests(), os.environ)
+    if checked.problems:
+        complain(rendered(checked.problems, str(file)))
+    return checked
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened_file:
+            return opened_file.read(_MOST_BYTES)
+    except OSError as error:
+        raise Failure(f"{file} can't be read: {error.strerror}.") from None
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        return f"uid {os.getuid()}"
+
+
+def _tell(made: Applied, name: str) -> None:
+    if not made.changed:
+        wording = "; its new wording is kept" if made.text else ""
+        say(f"{name} is in force already: nothing changed{wording}.")
+    else:
+        say(f"{name} is in force (version {made.version}).")
+        _tell_changes("account", made.accounts)
+        _tell_changes("connection", made.connections)
+        for what, places in (
+            ("stored", made.seeds.stored),
+            ("replaced", made.seeds.replaced),
+            ("sealed anew, with another key than before: every contactsync needs this one", made.seeds.resealed),
+            ("removed", made.seeds.removed),
+        ):
+            for place in places:
+                say(f"  credential {place}: {what}")
+    for place in made.seeds.kept:
+        say(f"  credential {place}: the stored one is kept; a changed value in the file replaces it")
+    for paused in made.paused:
+        say(f"  connection {paused} is paused: `contactsync resume {paused}`")
+
+
+def _tell_changes(kind: str, changes: Changes) -> None:
+    for what, names in (
+        ("new", changes.new),
+        ("changed", changes.changed),
+        ("removed", changes.removed),
+        ("unchanged", changes.unchanged),
+    ):
+        for name in names:
+            say(f"  {kind} {name}: {what}")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,206 @@
+"""The connectors role: one intake per app, one leased worker per account."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Iterable, Mapping
+from typing import NoReturn
+
+import httpx2
+import structlog
+
+from services.connectors import ledger
+from services.connectors.desk import Desk, Unseal
+from services.connectors.intake import CHANNEL, Intake
+from services.connectors.publish import flush
+from services.connectors.worker import Worker
+from services.runtime.app import App
+from services.runtime.clock import Clock
+from services.runtime.log import Log, LogUnavailableError, Partition, commands_topic
+from services.runtime.log.consume import consume
+from services.runtime.log.progress import Progress
+from services.runtime.metrics import Metrics
+from services.runtime.store import CommitUnknown, Store, Wakeups, is_transient
+
+PROGRESS = Progress("connectors")
+LEASE_SECONDS = 30.0
+_RENEW_SECONDS = 10.0
+_DRAIN_SECONDS = 10.0
+# An account that was removed is worked off, too: its commands are answered.
+_ACCOUNTS = """
+SELECT name AS account, app FROM registry.account WHERE removed_at IS NULL
+UNION SELECT account, app FROM connectors.ledger WHERE state <> 'settled'
+UNION SELECT account, app FROM connectors.read
+"""
+_ORPHANS = """
+SELECT DISTINCT account FROM connectors.report AS r
+WHERE NOT EXISTS (SELECT 1 FROM registry.account AS a WHERE a.name = r.account AND a.removed_at IS NULL)
+"""
+
+
+def group_of(app: str) -> str:
+    """The consumer group that moves the commands to `app` into the ledger."""
+    return f"connectors.{app}"
+
+
+class Runner:
+    """Hosts the writing half of apps.
+
+    `unseal` opens a credential; `http` is what apps send with; `holder` names this process among others, and the
+    next process of this name (a pod's, for instance) takes over from it at once.
+    """
+
+    def __init__(
+        self,
+        apps: Mapping[str, App],
+        store: Store,
+        log: Log,
+        clock: Clock,
+        *,
+        unseal: Unseal,
+        http: httpx2.AsyncClient,
+        holder: str,
+        metrics: Metrics,
+    ) -> None:
+        self._apps = apps
+        self._store = store
+        self._log = log
+        self._clock = clock
+        self._unseal = unseal
+        self._http = http
+        self._holder = holder
+        self._metrics = metrics
+        self._workers: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
+        self._new = asyncio.Event()
+        self._elsewhere: set[str] = set()
+
+    async def run(self, stop: asyncio.Event, only: Collection[str] | None = None) -> None:
+        """Work until `stop` is set, for the apps named in `only` (all by default).
+
+        Raises `ValueError` for an unknown app, and what ends a consumption (`services.runtime.log.consume`).
+        """
+        if unknown := sorted(set(only or ()) - set(self._apps)):
+            raise ValueError(f"There is no app {unknown[0]}; there are {', '.join(self._apps)}.")
+        apps = [name for name in self._apps if only is None or name in only]
+        async with self._store.listen(CHANNEL) as wakeups:
+            tasks = [
+                *(asyncio.create_task(self._take(app), name=f"intake-{app}") for app in apps),
+                asyncio.create_task(self._host(apps), name="connectors-host"),
+                asyncio.create_task(self._hear(wakeups), name="connectors-wakeups"),
+            ]
+            stopped = asyncio.create_task(stop.wait())
+            try:
+                done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+                for task in done - {stopped}:
+                    task.result()
+            finally:
+                for task in (*tasks, stopped):
+                    task.cancel()
+                await asyncio.wait([*tasks, stopped])
+                await self._dismiss(list(self._workers))
+
+    def wake(self, accounts: Iterable[str]) -> None:
+        """These accounts may have something new to do."""
+        for account in accounts:
+            if held := self._workers.get(account):
+                held[0].wake()
+            elif account not in self._elsewhere:
+                self._new.set()
+
+    async def _take(self, app: str) -> NoReturn:
+        intake = Intake(app, self._store, self._clock, self.wake, self._metrics)
+
+        def measured(lags: Mapping[Partition, int]) -> None:
+            for place, behind in lags.items():
+                self._metrics.lag.labels(topic=place.topic, partition=str(place.number)).set(behind)
+
+        await consume(
+            self._log,
+            self._store,
+            PROGRESS,
+            group=group_of(app),
+            topics=[commands_topic(app)],
+            member=self._holder,
+            handle=intake.handle,
+            on_lag=measured,
+        )
+
+    async def _hear(self, wakeups: Wakeups) -> None:
+        """Another process may have taken in what this one works off."""
+        while True:
+            if await wakeups.wait():
+                self.wake(list(self._workers))
+
+    async def _host(self, apps: Collection[str]) -> None:
+        """Keep a worker for every account that nobody else works off, and renew their leases."""
+        log = structlog.get_logger()
+        while True:
+            self._new.clear()
+            try:
+                await self._lease(apps)
+            except Exception as error:
+                if not (is_transient(error) or isinstance(error, CommitUnknown | LogUnavailableError)):
+                    raise
+                log.warning("leases_not_renewed", error=type(error).__name__)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RENEW_SECONDS):
+                    await self._new.wait()
+
+    async def _lease(self, apps: Collection[str]) -> None:
+        rows = await self._store.fetch(_ACCOUNTS)
+        wanted = {row["account"]: row["app"] for row in rows if row["app"] in apps}
+        for account, (_, task) in list(self._workers.items()):
+            if task.done():
+                await self._dismiss([account])
+        self._elsewhere.clear()
+        for account, app in sorted(wanted.items()):
+            held = await ledger.lease(self._store, account, self._holder, LEASE_SECONDS)
+            if held and account not in self._workers:
+                self._start(account, self._apps[app])
+            elif not held:
+                self._elsewhere.add(account)
+                await self._dismiss([account] if account in self._workers else [])
+        await self._dismiss([account for account in self._workers if account not in wanted])
+        for row in await self._store.fetch(_ORPHANS):
+            if row["account"] not in wanted:
+                await flush(self._store, self._log, row["account"])
+
+    def _start(self, account: str, app: App) -> None:
+        desk = Desk(
+            app,
+            account,
+            store=self._store,
+            clock=self._clock,
+            unseal=self._unseal,
+            http=self._http,
+            holder=self._holder,
+            metrics=self._metrics,
+        )
+        worker = Worker(desk, self._log)
+        task = asyncio.create_task(worker.run(), name=f"worker-{account}")
+        self._workers[account] = (worker, task)
+
+    async def _dismiss(self, accounts: Collection[str]) -> None:
+        """End these accounts' workers, after what they are sending now, and give the leases back."""
+        log = structlog.get_logger()
+        leaving = {account: self._workers.pop(account) for account in accounts}
+        ending = {account: task for account, (_, task) in leaving.items()}
+        for worker, _ in leaving.values():
+            worker.finish()
+        if ending:
+            _, late = await asyncio.wait(ending.values(), timeout=_DRAIN_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.wait(ending.values())
+        for account, task in ending.items():
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                # One account's mistake must not stop the others; its worker is started anew.
+                log.error("worker_failed", account=account, error=_kind(error), exc_info=error)
+            with contextlib.suppress(Exception):  # the lease runs out by itself
+                await ledger.release(self._store, account, self._holder)
+
+
+def _kind(error: BaseException) -> str:
+    inner = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+    return type(inner).__name__

@@ -1,0 +1,190 @@
+"""The lane of an account's writes: one at a time, those in doubt first, then the oldest.
+
+A step does one thing and returns how many seconds it may rest: 0 if there may be more at once. What is in doubt is
+repeated under its key while the app says that is safe and writes are permitted; otherwise, and where repeating has
+settled nothing, the app is asked what became of it. While a connection is paused or its config has changed, doubts are
+only asked about, never repeated: a repetition may write.
+"""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from services.connectors import entry as entries
+from services.connectors import ledger
+from services.connectors.desk import Desk
+from services.connectors.entry import Entry
+from services.connectors.judge import Judge
+from services.connectors.publish import microseconds
+from services.contracts.app import Ability, Trouble
+from services.contracts.receipts import DeferralReason, Deferred, Unknown, Written
+from services.runtime.app import Attempt
+from services.runtime.store import Connection
+
+OPEN = ("pending", "unknown")
+TELL_AFTER = timedelta(minutes=1)
+_TELL_EVERY = 10.0
+_AT_ONCE = 100
+NEVER = float("inf")
+
+
+class WriteLane:
+    """Works off one account's writes."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._judge = Judge(desk)
+        self._told = -NEVER
+        self._clean = False
+
+    async def recover(self) -> None:
+        """Put in doubt what was being sent when its step ended without recording an answer."""
+        desk = self._desk
+        async with desk.transaction() as tx:
+            reason = "contactsync was interrupted before it could record the answer"
+            await ledger.abandoned(tx, desk.account, desk.clock.now(), reason)
+        self._clean = True
+
+    async def step(self) -> float:
+        """Do the next thing; return the seconds until there may be another, unless something new comes."""
+        desk = self._desk
+        if not self._clean:
+            await self.recover()
+        await desk.refresh()
+        await self._tell()
+        now = desk.clock.now()
+        if desk.removed:
+            return 0.0 if await self._dismiss(("pending", "unknown"), "config", now) else NEVER
+        if not desk.health.may_ask(now):
+            if desk.health.away_since(now) is not None and await self._dismiss(("pending",), "account", now):
+                return 0.0
+            return desk.health.changes_in(now)
+        if delay := desk.buckets.write.delay(desk.clock.monotonic()):
+            return delay
+        claimed = await self._claim(now)
+        if isinstance(claimed, float):
+            return claimed
+        entry, send = claimed
+        if not send and (delay := desk.buckets.read.delay(desk.clock.monotonic())):
+            return delay
+        self._clean = False  # until the answer is recorded
+        await (self._send(entry) if send else self._prove(entry))
+        self._clean = True
+        return 0.0
+
+    async def _claim(self, now: datetime) -> tuple[Entry, bool] | float:
+        """The next entry, and whether to send it or to ask about it; or seconds to rest. Deferrals happen here."""
+        desk = self._desk
+        async with desk.transaction() as tx:
+            found = await ledger.due(tx, desk.account, OPEN, now)
+            if not found:
+                moment = await ledger.next_due(tx, desk.account, OPEN)
+                return NEVER if moment is None else max(0.001, (moment - now).total_seconds())
+            entry = found[0]
+            refusal = await self._refusal(tx, entry)
+            if entry.state == "pending" and refusal is not None:
+                await self._judge.settle(tx, entry, Deferred(reason=refusal, attempted=entry.attempted))
+                return 0.0
+            if entry.state == "pending" and entry.proving:
+                doubt = entries.doubtful(entry, now, now, "an earlier create of this link isn't proved yet")
+                await ledger.save(tx, entry, doubt)
+                entry = doubt
+            if entry.state == "unknown":
+                if refusal is not None or not self._repeatable(entry, now):
+                    return entry, False
+                after = entries.repeating(entry)
+            elif entries.effective(entry, desk.app.manifest) is None and entry.made is not None:
+                await self._judge.settle(
+                    tx, entry, Written(contact_id=entry.made.contact_id, seen=entry.made, looked=True)
+                )
+                return 0.0
+            else:
+                after = entries.sending(entry, now)
+            await ledger.save(tx, entry, after)
+            return after, True
+
+    async def _refusal(self, tx: Connection, entry: Entry) -> DeferralReason | None:
+        """Why the command may not be sent now (P11); None if it may."""
+        permit = await ledger.permit(tx, entry.aim.connection)
+        if permit is None or entry.aim.config_version < permit.version:
+            return "config"
+        return "paused" if permit.paused else None
+
+    def _repeatable(self, entry: Entry, now: datetime) -> bool:
+        manifest = self._desk.app.manifest
+        return (
+            Ability.IDEMPOTENCY_KEY in manifest.abilities
+            and not entry.inquire
+            and entry.sent_at is not None
+            and (now - entry.sent_at).total_seconds() < manifest.key_lifetime
+        )
+
+    def _attempt(self, entry: Entry, sent: int) -> Attempt:
+        first = entry.sent_at if sent else None
+        return Attempt(key=entry.key, n=sent, first=None if first is None else microseconds(first))
+
+    async def _send(self, entry: Entry) -> None:
+        """Send what was claimed, once."""
+        desk = self._desk
+        command = entries.effective(entry, desk.app.manifest)
+        if command is None or desk.access is None:
+            raise AssertionError("a claimed entry has something to send")
+        desk.buckets.write.take(desk.clock.monotonic())
+        attempt = self._attempt(entry, entry.attempt - 1)
+        waited = (desk.clock.now() - entry.task.decided_at).total_seconds()
+        answer, ms = await desk.call("write", desk.app.write(desk.access, command, attempt))
+        desk.log.info(
+            "write_sent",
+            link=entry.link,
+            side=entry.side,
+            command=entry.task.type,
+            attempt=entry.attempt,
+            outcome=_name(answer),
+            duration_ms=ms,
+            seconds=round(waited, 3),  # from the decision to the request
+        )
+        if isinstance(answer, Written):
+            answer = msgspec.structs.replace(answer, label=answer.label or attempt.key, ms=answer.ms or ms)
+        await self._judge.follow(entry, command, attempt, answer)
+
+    async def _prove(self, entry: Entry) -> None:
+        """Ask the app what became of a write in doubt."""
+        desk = self._desk
+        command = entries.effective(entry, desk.app.manifest)
+        if command is None or desk.access is None:
+            raise AssertionError("an entry in doubt has something that was sent")
+        desk.buckets.read.take(desk.clock.monotonic())
+        attempt = self._attempt(entry, max(1, entry.attempt))
+        answer, ms = await desk.call("settle", desk.app.settle(desk.access, command, attempt))
+        desk.log.info("write_asked_about", link=entry.link, side=entry.side, outcome=_name(answer), duration_ms=ms)
+        if isinstance(answer, Written):
+            answer = msgspec.structs.replace(answer, label=answer.label or attempt.key, looked=True)
+        await self._judge.follow(entry, command, attempt, answer, asked=True)
+
+    async def _dismiss(self, states: tuple[str, ...], reason: DeferralReason, now: datetime) -> int:
+        """Answer what can't be sent; return how many that were."""
+        desk = self._desk
+        async with desk.transaction() as tx:
+            found = await ledger.due(tx, desk.account, states, datetime.max.replace(tzinfo=now.tzinfo), _AT_ONCE)
+            for entry in found:
+                await self._judge.settle(tx, entry, Deferred(reason=reason, attempted=entry.attempted))
+        return len(found)
+
+    async def _tell(self) -> None:
+        """Say of what has been in doubt for a minute that it is, once."""
+        desk = self._desk
+        if (mono := desk.clock.monotonic()) - self._told < _TELL_EVERY:
+            return
+        self._told = mono
+        now = desk.clock.now()
+        async with desk.transaction() as tx:
+            for entry in await ledger.untold(tx, desk.account, now - TELL_AFTER):
+                if entry.unknown_since is None:
+                    continue
+                await ledger.save(tx, entry, msgspec.structs.replace(entry, told_unknown=True))
+                unknown = Unknown(reason=entry.unknown_reason or "", since=microseconds(entry.unknown_since))
+                await self._judge.report(tx, entry, ((entry.aim, unknown),))
+
+
+def _name(answer: object) -> str:
+    return f"{answer.key}" if isinstance(answer, Trouble) else type(answer).__name__.lower()

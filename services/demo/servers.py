@@ -1,0 +1,90 @@
+"""The two sides of the demo: localstripe and Radicale, GPL programs that stay processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+
+from services.demo.child import Child, DemoError
+
+STRIPE_KEY = "sk_test_demo"
+WEBHOOK_SECRET = "whsec_demo"  # noqa: S105 - opens nothing but this machine's demo
+BOOK_USER = "ada"
+BOOK_PASSWORD = "open-sesame"  # noqa: S105 - as above
+_TRIES = 3
+_BOOK = (
+    '<mkcol xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:carddav"><set><prop><resourcetype><collection/>'
+    "<C:addressbook/></resourcetype></prop></set></mkcol>"
+)
+
+
+def require() -> None:
+    """Raise `DemoError` with one sentence if the two servers aren't installed."""
+    missing = [name for name in ("localstripe", "radicale") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise DemoError(
+            f"The demo plays with other people's servers, and {' and '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not installed here: run `make demo` in a checkout of contactsync, "
+            f"or `pip install {' '.join(missing)}` beside it."
+        )
+
+
+@contextlib.asynccontextmanager
+async def stripe_server(folder: Path, http: httpx2.AsyncClient) -> AsyncIterator[tuple[str, Child]]:
+    """Run localstripe on a free port with its data in `folder`; gives its address and its process."""
+    folder.mkdir(exist_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        arguments = ["localstripe", str(listener.fileno()), str(folder / "state.pickle")]
+        child = Child("localstripe", arguments, folder, [listener.fileno()])
+    try:
+        if not await child.ready(http, f"{url}/v1/customers"):
+            raise DemoError(f"localstripe doesn't start: its last words are in {folder / 'server.log'}.")
+        yield url, child
+    finally:
+        await child.stop()
+
+
+@contextlib.asynccontextmanager
+async def book_server(folder: Path, http: httpx2.AsyncClient) -> AsyncIterator[tuple[str, Child]]:
+    """Run Radicale on a free port with its data in `folder`; gives its address and its process."""
+    folder.mkdir(exist_ok=True)
+    for attempt in range(_TRIES):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]  # somebody may take it before Radicale does: then another is tried
+        child = Child("Radicale", ["radicale", str(_configured(folder, port))], folder)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            if not await child.ready(http, url):
+                if attempt < _TRIES - 1:
+                    continue
+                raise DemoError(f"Radicale doesn't start: its last words are in {folder / 'server.log'}.")
+            await _make_book(http, f"{url}/{BOOK_USER}/contacts/")
+            yield url, child
+            return
+        finally:
+            await child.stop()
+
+
+def _configured(folder: Path, port: int) -> Path:
+    users, config = folder / "users", folder / "radicale.conf"
+    users.touch(mode=0o600)
+    users.write_text(f"{BOOK_USER}:{BOOK_PASSWORD}\n")
+    config.write_text(
+        f"[server]\nhosts = 127.0.0.1:{port}\n"
+        f"[auth]\ntype = htpasswd\nhtpasswd_filename = {users}\nhtpasswd_encryption = plain\ndelay = 0\n"
+        f"[storage]\nfilesystem_folder = {folder / 'collections'}\n"
+        "[web]\ntype = none\n"
+    )
+    return config
+
+
+async def _make_book(http: httpx2.AsyncClient, url: str) -> None:
+    auth = (BOOK_USER, BOOK_PASSWORD)
+    if (await http.request("PROPFIND", url, auth=auth, headers={"depth": "0"})).status_code == 404:
+        (await http.request("MKCOL", url, auth=auth, content=_BOOK.encode())).raise_for_status()

@@ -1,0 +1,363 @@
+"""Sync on a real Postgres, with every message in the test's hand: batches are given to workers, commands read back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+
+from services.contracts.app import Manifest
+from services.contracts.commands import Command, Create, Tag, Untag, Update, Write
+from services.contracts.connection import Connection, Options
+from services.contracts.contact import Contact, Fields, Order
+from services.contracts.envelope import (
+    Envelope,
+    Headers,
+    Message,
+    Unreadable,
+    derived,
+    event_key,
+    from_headers,
+    headers,
+    seal,
+    unseal,
+)
+from services.contracts.events import ContactChanged, ContactDeleted, LookAnswer, ScanFinished
+from services.contracts.receipts import Observation, Receipt, Written
+from services.runtime.log import EVENTS, PARKED, RECEIPTS, Partition, Record, commands_topic
+from services.runtime.log import Message as Posted
+from services.runtime.log.lane import Batch
+from services.runtime.log.postgres import PostgresLog
+from services.runtime.store import Connection as Database
+from services.runtime.store import Record as Row
+from services.runtime.store import Store
+from services.sync.core.state import Link
+from services.sync.save import decode_headers
+from services.sync.sweeper import Sweeper
+from services.sync.worker import GROUP, PROGRESS, Worker
+from tests.core.bench import BOOK, SECOND, SHOP, order
+
+T = TypeVar("T")
+
+PARTITIONS = 4
+TOPICS = {EVENTS: PARTITIONS, RECEIPTS: PARTITIONS, PARKED: 1, commands_topic("shop_app"): 1, commands_topic("book_app"): 1}
+MANIFESTS: Mapping[str, Manifest] = {"shop_app": SHOP, "book_app": BOOK}
+APPS = {"shop": "shop_app", "office": "book_app", "second": "shop_app", "annex": "book_app"}
+PAIR = Connection(name="pair", left="shop", right="office", options=Options(sync_deletions="both"))
+DAY = datetime(2026, 9, 21, tzinfo=UTC)
+
+_LOCKED = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+_COUNTED = (
+    "contact", "contact_address", "link", "reservation", "wake", "suspect", "journal", "outbox", "parked", "inbox"
+)  # fmt: skip
+
+
+class Owner:
+    """One partition, owned: gives batches of messages to its worker, one after the other."""
+
+    def __init__(self, rig: Rig, worker: Worker, place: Partition, epoch: int, start: int) -> None:
+        self.rig = rig
+        self.worker = worker
+        self.place = place
+        self.epoch = epoch
+        self.position = start
+        self._reached = start
+
+    def records(self, *messages: Message | Posted) -> list[Record]:
+        """The messages as records from the present position on."""
+        posted = [one if isinstance(one, Posted) else message(one) for one in messages]
+        return [
+            Record(
+                partition=self.place,
+                offset=self.position + at,
+                key=one.key,
+                headers=one.headers,
+                value=one.value,
+                time=DAY,
+            )
+            for at, one in enumerate(posted)
+        ]
+
+    def batch(self, records: Sequence[Record]) -> Batch:
+        return Batch(self.place, self.epoch, self.position, records, PROGRESS, GROUP, self._reach)
+
+    async def take(self, *messages: Message | Posted) -> None:
+        """Hand the messages to the worker as one batch."""
+        batch = self.batch(self.records(*messages))
+        await self.worker.handle(batch)
+        assert self._reached == batch.end
+        self.position = batch.end
+
+    def _reach(self, offset: int) -> None:
+        self._reached = offset
+
+
+class Rig:
+    """An installation of sync without its loops."""
+
+    def __init__(self, store: Store, log: PostgresLog) -> None:
+        self.store = store
+        self.log = log
+        self.commits = 0
+        self.worker = Worker(store, log, MANIFESTS, self._committed)
+        self.sweeper = Sweeper(store, MANIFESTS, self._committed)
+
+    def _committed(self) -> None:
+        self.commits += 1
+
+    async def prepare(self, *connections: Connection, scanned: bool = True) -> None:
+        """Put the accounts and the connections into the registry."""
+        await self.log.create_topics(TOPICS)
+        await self.store.execute("INSERT INTO registry.config (applied_by, source, content) VALUES ('test', '', '{}')")
+        for name, app in APPS.items():
+            await self.store.execute(
+                "INSERT INTO registry.account (name, app, config_version) VALUES ($1, $2, 1)", name, app
+            )
+            if scanned:
+                await self.store.execute("INSERT INTO sync.account (account, scanned_at) VALUES ($1, now())", name)
+        for connection in connections:
+            await self.connect(connection)
+
+    async def connect(self, connection: Connection) -> None:
+        """Put a connection into force, under the next version."""
+        await self.store.execute(
+            "INSERT INTO registry.connection (name, config_version, body) VALUES ($1, 1, $2)"
+            " ON CONFLICT (name) DO UPDATE SET version = connection.version + 1, body = excluded.body",
+            connection.name,
+            msgspec.json.encode(connection).decode(),
+        )
+
+    async def own(self, topic: str = EVENTS, number: int = 0, *, worker: Worker | None = None) -> Owner:
+        """Claim a partition: an earlier owner is fenced."""
+        place = Partition(topic, number)
+        log_id = await self.log.topic_id(topic)
+        async with self.store.transaction() as database:
+            epoch, start = await PROGRESS.claim(database, GROUP, place, log_id, 0)
+        return Owner(self, worker or self.worker, place, epoch, start)
+
+    # What sync knows ------------------------------------------------------------------------------------------
+
+    async def links(self, connection: str = "pair", *, ended: bool = False) -> list[Link]:
+        """The links that haven't ended, in the order of sight."""
+        rows = await self.store.fetch(
+            "SELECT state FROM sync.link WHERE connection = $1 AND (status <> 'ended' OR $2) ORDER BY seq",
+            connection,
+            ended,
+        )
+        return [msgspec.json.decode(row["state"], type=Link) for row in rows]
+
+    async def link(self, connection: str = "pair") -> Link:
+        (found,) = await self.links(connection)
+        return found
+
+    async def commands(self) -> list[Command]:
+        """What stands in the outbox for apps, oldest first."""
+        rows = await self.store.fetch("SELECT headers, value FROM sync.outbox WHERE topic <> $1 ORDER BY id", PARKED)
+        return [_command(row) for row in rows]
+
+    async def drain(self) -> list[Command]:
+        """Take what stands in the outbox for apps."""
+        rows = await self.store.fetch(
+            "WITH gone AS (DELETE FROM sync.outbox WHERE topic <> $1 RETURNING *) SELECT * FROM gone ORDER BY id",
+            PARKED,
+        )
+        return [_command(row) for row in rows]
+
+    async def journal(self) -> list[Row]:
+        return await self.store.fetch("SELECT * FROM sync.journal ORDER BY number")
+
+    async def counts(self) -> dict[str, int]:
+        """How many rows each table of sync has."""
+        found = {}
+        for table in _COUNTED:
+            found[table] = await self.store.fetchval(f"SELECT count(*) FROM sync.{table}")
+        return found
+
+    async def content(self) -> dict[str, list[str]]:
+        """Everything sync knows, row by row, without the times at which rows were touched."""
+        found = {}
+        for table in _COUNTED:
+            rows = await self.store.fetch(
+                f"SELECT (to_jsonb(t) - 'updated_at' - 'state' - 'object')::text || coalesce(state, '') AS row"
+                f" FROM (SELECT *, NULL AS none FROM sync.{table}) t"
+                if table in {"contact", "link"}
+                else f"SELECT to_jsonb(t)::text AS row FROM sync.{table} t"
+            )
+            found[table] = sorted(row["row"].replace("\\u0000", "NUL") for row in rows)
+        return found
+
+    async def sweep(self, most: int = 50) -> int:
+        """Sweep until there is nothing to do; return how many sweeps had something."""
+        for done in range(most):
+            if not await self.sweeper.sweep():
+                return done
+        raise AssertionError("the sweeper doesn't come to rest")
+
+    async def locked(self, sessions: int, seconds: float = 10.0) -> None:
+        """Wait until so many sessions wait for locks."""
+        async with asyncio.timeout(seconds):
+            while await self.store.fetchval(_LOCKED) < sessions:
+                await asyncio.sleep(0.005)
+
+    @contextlib.asynccontextmanager
+    async def holding(self, statement: str, *arguments: object) -> AsyncIterator[Database]:
+        """A transaction of somebody else's that has run `statement` and goes on holding its locks."""
+        async with self.store.transaction() as database:
+            await database.execute(statement, *arguments)
+            yield database
+
+
+@contextlib.asynccontextmanager
+async def rig(store: Store, *connections: Connection, scanned: bool = True) -> AsyncIterator[Rig]:
+    async with PostgresLog.open(store) as log:
+        made = Rig(store, log)
+        await made.prepare(*(connections or (PAIR,)), scanned=scanned)
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def workers(made: Rig, count: int = 2) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """So many members that consume for real, each with its own store and log; none may have failed at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+        tasks: list[asyncio.Task[None]] = []
+        for at in range(count):
+            store = await stack.enter_async_context(Store.open(made.store.dsn, max_size=6))
+            log = await stack.enter_async_context(PostgresLog.open(store))
+            worker = Worker(store, log, MANIFESTS, lambda: None)
+            tasks.append(asyncio.create_task(worker.run(f"member-{at}")))
+        try:
+            yield tasks
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+
+
+async def drained(made: Rig) -> bool:
+    """Whether everything that was published is handled."""
+    ends = {place: end for topic in (EVENTS, RECEIPTS) for place, (_, end) in (await made.log.bounds(topic)).items()}
+    rows = await made.store.fetch("SELECT topic, partition, next_offset FROM sync.progress")
+    return {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows} == ends
+
+
+def _command(row: Row) -> Command:
+    envelope = from_headers(decode_headers(row["headers"]), row["value"])
+    assert isinstance(envelope, Envelope)
+    body = unseal(envelope)
+    assert not isinstance(body, Unreadable)
+    return body  # type: ignore[return-value]
+
+
+# Messages -----------------------------------------------------------------------------------------------------
+
+_ids = itertools.count(1)
+
+
+def message(body: Message, id: str | None = None) -> Posted:
+    """A message as its publisher seals it, under a new id unless one is given."""
+    key = b"key"
+    if isinstance(body, ContactChanged | ContactDeleted):
+        key = event_key(body.account, body.contact_id)
+    envelope = seal(body, id=id or derived("test", next(_ids)), source="test", subject="", time=DAY)
+    return Posted(key=key, headers=headers(envelope), value=envelope.data)
+
+
+def raw(type_: str, value: bytes, *more: tuple[str, bytes], v: int = 1, id: str | None = None) -> Posted:
+    """A message of any type with any body and further headers."""
+    rows: Headers = (
+        ("ce_id", (id or derived("test", next(_ids))).encode()),
+        ("ce_type", type_.encode()),
+        ("ce_v", str(v).encode()),
+        ("ce_source", b"test"),
+        ("ce_time", DAY.isoformat().encode()),
+        *more,
+    )
+    return Posted(key=b"key", headers=rows, value=value)
+
+
+def changed(
+    account: str,
+    contact_id: str,
+    fields: Fields,
+    *,
+    at: float = 0,
+    until: float | None = None,
+    mark: str | None = None,
+    tags: Iterable[str] = (),
+    scan: int | None = None,
+    look: LookAnswer | None = None,
+) -> ContactChanged:
+    """An observation, true in the interval of seconds [at, until] since the tests' start (until = at + 1)."""
+    return ContactChanged(
+        account=account,
+        contact_id=contact_id,
+        order=order(at, until),
+        origin="webhook",
+        contact=Contact(fields=fields, mark=mark, tags=tuple(tags)),
+        object=msgspec.json.encode({"id": contact_id}),  # type: ignore[arg-type]
+        scan=scan,
+        look=look,
+    )
+
+
+def deleted(account: str, contact_id: str, *, at: float, look: LookAnswer | None = None) -> ContactDeleted:
+    return ContactDeleted(account=account, contact_id=contact_id, order=order(at), origin="webhook", look=look)
+
+
+def written(command: Write, *, at: float, contact_id: str | None = None, fields: Fields | None = None) -> Receipt:
+    """The receipt of a write, with the contact as it was read back at `at` seconds."""
+    target = contact_id or (command.contact_id if not isinstance(command, Create) else f"made-{command.aim.link}")
+    told = fields if fields is not None else command.fields if isinstance(command, Create | Update) else {}
+    seen = Observation(
+        contact_id=target,
+        order=Order(order(at).start - SECOND, order(at).start + SECOND),
+        contact=Contact(fields=told, mark=command.aim.link if isinstance(command, Create) else None),
+    )
+    return Receipt(aim=command.aim, outcome=Written(contact_id=target, seen=seen))
+
+
+def scan_finished(account: str, number: int = 1, *, start: float = 0, count: int = 0) -> ScanFinished:
+    return ScanFinished(account=account, number=number, start=order(start).start, count=count)
+
+
+def shop(name: str, address: str, **more: str) -> Fields:
+    """A contact of the shop."""
+    return {"name": (name,), "email": (address,), **{path: (value,) for path, value in more.items()}}
+
+
+def writes(commands: Iterable[Command]) -> list[Write]:
+    return [each for each in commands if isinstance(each, Create | Update | Tag | Untag)]
+
+
+def of(commands: Iterable[Command], kind: type[T]) -> list[T]:
+    return [each for each in commands if isinstance(each, kind)]
+
+
+def one(commands: Iterable[Command], kind: type[T]) -> T:
+    (found,) = of(commands, kind)
+    return found
+
+
+async def active(rig: Rig, events: Owner, receipts: Owner, contact_id: str = "cus", name: str = "Ada") -> Link:
+    """A left contact with its right one, made by us and in step."""
+    address = f"{contact_id}@example.com"
+    await events.take(changed("shop", contact_id, shop(name, address)))
+    create = of(await rig.drain(), Create)[-1]
+    await receipts.take(written(create, at=10))
+    await rig.sweep()
+    assert not writes(await rig.drain())
+    found = [link for link in await rig.links() if link.left.contact_id == contact_id]
+    assert found[0].status == "active"
+    assert not found[0].unsettled
+    return found[0]
+

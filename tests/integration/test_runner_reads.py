@@ -1,0 +1,110 @@
+"""Looks and finds: shared, answered as events, and never in the way of writes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from services.contracts.app import Trouble
+from services.contracts.events import ContactChanged, ContactDeleted, LookAnswer
+from services.contracts.receipts import Absent, Found
+from services.runtime.log import EVENTS
+from services.runtime.store import Store
+from tests.integration.paper import PaperApp
+from tests.integration.paper_rig import aim, create, find, link, look, rig
+
+
+async def test_p9_two_askers_share_one_find_and_both_are_answered(store: Store) -> None:
+    async with rig(store) as at:
+        at.app.add("left-paper", "c7", email="ada@example.com")
+        worker = await at.worker()
+        await at.took(find("ada@example.com", link(1), 1), find("ada@example.com", link(2), 4))
+        await at.took(find("ada@example.com", link(1), 1))
+        assert await store.fetchval("SELECT count(*) FROM connectors.read") == 1
+        await at.work(worker)
+        assert at.app.count("find") == 1
+        (event,) = await at.said(EVENTS)
+        assert isinstance(event, ContactChanged)
+        assert event.origin == "find"
+        reports = [report for report in await at.reports() if isinstance(report, Found)]
+        assert sorted((report.link, report.number) for report in reports) == sorted([(link(1), 1), (link(2), 4)])
+        assert {report.contact_ids for report in reports} == {("c7",)}
+
+
+async def test_p9_a_find_without_a_hit_says_so(store: Store) -> None:
+    async with rig(store) as at:
+        worker = await at.worker()
+        await at.took(find("nobody@example.com", link(1), 2))
+        await at.work(worker)
+        assert await at.reports() == [
+            Absent(link=link(1), account="left-paper", address="nobody@example.com", number=2)
+        ]
+        assert await at.said(EVENTS) == []
+
+
+async def test_p9_a_look_is_answered_once_with_the_newest_number(store: Store) -> None:
+    async with rig(store) as at:
+        at.app.add("left-paper", "c7", email="ada@example.com")
+        worker = await at.worker()
+        await at.took(look("c7", 1), look("c7", 2), look("c7", 1, attempt=9))
+        await at.work(worker)
+        assert at.app.count("look") == 1
+        (event,) = await at.said(EVENTS)
+        assert isinstance(event, ContactChanged)
+        assert (event.origin, event.look) == ("look", LookAnswer(2, 1))
+
+
+async def test_p9_a_look_at_nobody_is_a_deletion(store: Store) -> None:
+    async with rig(store) as at:
+        worker = await at.worker()
+        await at.took(look("c404", 3))
+        await at.work(worker)
+        (event,) = await at.said(EVENTS)
+        assert isinstance(event, ContactDeleted)
+        assert event.look == LookAnswer(3, 1)
+
+
+async def test_p9_who_asks_while_the_read_is_under_way_is_asked_for_anew(
+    store: Store, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    async with rig(store) as at:
+        at.app.add("left-paper", "c7", email="ada@example.com")
+        worker = await at.worker()
+        gate = at.app.gates["left-paper"] = asyncio.Event()
+        await at.took(look("c7", 1))
+        step = asyncio.create_task(worker.reads.step())
+
+        async def asked() -> bool:
+            return at.app.count("look") == 1
+
+        await eventually(asked)
+        await at.took(look("c7", 2))
+        gate.set()
+        await step
+        await at.work(worker)
+        answers = [event.look for event in await at.said(EVENTS) if isinstance(event, ContactChanged) and event.look]
+        assert answers == [LookAnswer(1, 1), LookAnswer(2, 1)]
+
+
+async def test_a_failing_look_is_asked_again_later(store: Store) -> None:
+    app = PaperApp()
+    app.add("left-paper", "c7", email="ada@example.com")
+    app.fault("look", Trouble(key=503, detail="Away."), Trouble(key="unanswered", detail="Nothing."))
+    async with rig(store, app) as at:
+        worker = await at.worker()
+        await at.took(look("c7", 1))
+        await at.work(worker)
+        assert await at.said(EVENTS) == []
+        await at.pass_time(worker, 20)
+        assert len(await at.said(EVENTS)) == 1
+
+
+async def test_p16_reads_and_writes_have_shares_of_their_own(store: Store) -> None:
+    app = PaperApp(pace=1.0)
+    async with rig(store, app) as at:
+        app.add("left-paper", "c7", email="ada@example.com")
+        worker = await at.worker()
+        for number in range(1, 5):
+            await at.took(create(aim(1, link=link(number))), look("c7", number))
+        await at.work(worker)
+        assert (app.count("write"), app.count("look")) == (1, 1)
+        await at.pass_time(worker, 2, step=1)
+        assert app.count("write") == 3

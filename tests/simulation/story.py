@@ -1,0 +1,350 @@
+"""A story: what a seed lets happen to two accounts, until everything has come to rest."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from services.contracts.commands import Create
+from services.contracts.contact import Fields, PersonName
+from tests.simulation.account import PATHS, SECOND, Person
+from tests.simulation.verdict import judge
+from tests.simulation.world import World, two_way
+
+STEPS = 60
+ROUNDS = 2000
+
+
+@dataclass(frozen=True)
+class Features:
+    """What may happen besides edits, echoes, delays, doubles and reordering."""
+
+    faults: bool = False
+    creates: bool = False
+    deletions: bool = False
+    configs: bool = False
+    directions: bool = False
+    emails: bool = False
+    shared: bool = False
+    clears: bool = False
+    scans: bool = False
+    between: bool = False
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a story ended."""
+
+    wrong: Sequence[str]
+    story: Sequence[str]
+
+
+class Story:
+    """One seed's story. Each step draws from a generator of its own, so any of them may be left out."""
+
+    def __init__(self, seed: int, features: Features) -> None:
+        self.seed = seed
+        self.features = features
+        rng = Random(f"{seed}/setup")
+        options = {"sync_deletions": rng.choice(["both", "right_to_left"])} if features.deletions else {}
+        connection = two_way(**options)
+        if rng.random() < 0.5:
+            connection = _with(connection, winner="right")
+        if features.directions and rng.random() < 0.5:
+            connection = _with(connection, direction=rng.choice(["left_to_right", "right_to_left"]))
+        self.world = World(connection)
+        self.world.faults = features.faults
+        self.edits = 0
+        self.people = 0
+        for _ in range(rng.choice([1, 1, 2, 3]) if features.shared else 1):
+            self._pair(rng)
+        self._first_scans(rng)
+
+    def _pair(self, rng: Random) -> None:
+        address = self._address(rng)
+        for account in rng.choice([["shop"], ["office"], ["shop", "office"]]):
+            self._make(account, address, rng)
+
+    def _address(self, rng: Random) -> str:
+        if self.features.shared:
+            return f"{rng.choice('abc')}@example.test"
+        return "a@example.test"
+
+    def _make(self, account: str, address: str, rng: Random) -> None:
+        self.people += 1
+        fields: Fields = {"email": (address,)}
+        for name in ("name", "phone", "note"):
+            if rng.random() < 0.8:
+                fields[PATHS[account][name]] = self._value(account, name)
+        self.world.create(account, f"{account[0]}{self.people}", fields)
+
+    def _value(self, account: str, name: str) -> tuple[str | PersonName, ...]:
+        self.edits += 1
+        match name:
+            case "name" if account == "office":
+                return (PersonName(given="Ada", family=f"Nr{self.edits}"),)
+            case "name":
+                return (f"Ada Nr{self.edits}",)
+            case "phone":
+                return (f"+1 202 555 {self.edits:04d}",)
+            case "email":
+                return (f"e{self.edits}@example.test",)
+            case _:
+                return (f"note {self.edits}",)
+
+    def _first_scans(self, rng: Random) -> None:
+        if rng.random() < 0.5 or not self.features.between:
+            self.world.bag.clear()
+        for account in rng.sample(["shop", "office"], 2):
+            self.world.scan(account, rng, _nothing)
+        self.world.cursor = len(self.world.accounts["office"].log)
+
+    # Steps -----------------------------------------------------------------------------------------------
+
+    def step(self, number: int) -> None:
+        """Let one thing happen."""
+        rng = Random(f"{self.seed}/{number}")
+        self.world.pass_time(rng.choice([rng.randrange(50_000), rng.randrange(50_000), rng.randrange(1_500_000)]))
+        if rng.random() < 0.02:
+            self.world.pass_time(rng.randrange(20 * SECOND))
+        acts = self._acts()
+        act = rng.choices([act for act, _ in acts], [weight for _, weight in acts])[0]
+        act(rng)
+
+    def _acts(self) -> list[tuple[Callable[[Random], None], float]]:
+        has = self.features
+        acts: list[tuple[Callable[[Random], None], float]] = [
+            (self._deliver, 5),
+            (self._work, 3),
+            (self._poll, 1.5),
+            (self._sweep, 1.5),
+            (self._edit, 2),
+        ]
+        if has.scans:
+            acts.append((self._scan, 0.3))
+        if has.creates:
+            acts.append((self._appear, 0.4))
+        if has.deletions:
+            acts += [(self._delete, 0.4), (self._restore, 0.4), (self._untag, 0.3)]
+        if has.configs:
+            acts += [(self._pause, 0.3), (self._resume, 0.5), (self._raise, 0.3), (self._fall, 0.15), (self._back, 0.4)]
+        if has.emails:
+            acts.append((self._say, 1))
+        if has.directions:
+            acts.append((self._turn, 0.3))
+        return acts
+
+    def _between(self, rng: Random) -> None:
+        if self.features.between and rng.random() < 0.3:
+            self._edit(rng)
+
+    def _deliver(self, rng: Random) -> None:
+        bag = self.world.bag
+        if not bag:
+            return
+        early = rng.random() < 0.5
+        message = bag[min(len(bag) - 1, rng.randrange(len(bag)) // (3 if early else 1))]
+        self.world.deliver(message, rng, self._between, twice=rng.random() < 0.1)
+
+    def _work(self, rng: Random) -> None:
+        entries = [entry for account in ("shop", "office") for entry in self.world.ledger.open(account)]
+        if entries:
+            self.world.work(rng.choice(entries), rng, self._between)
+
+    def _poll(self, rng: Random) -> None:
+        self.world.poll(rng, self._between)
+
+    def _sweep(self, rng: Random) -> None:
+        due = self.world.due()
+        if due:
+            self.world.sweep(rng.choice(due))
+
+    def _scan(self, rng: Random) -> None:
+        self.world.scan(rng.choice(["shop", "office"]), rng, self._between)
+
+    def _someone(self, rng: Random) -> tuple[str, Person] | None:
+        people = [(account.name, person) for account in self.world.accounts.values() for person in account.live()]
+        return rng.choice(people) if people else None
+
+    def _edit(self, rng: Random) -> None:
+        someone = self._someone(rng)
+        if someone is None:
+            return
+        account, person = someone
+        name = rng.choice(["name", "phone", "note"])
+        values = self._value(account, name)
+        if self.features.clears and rng.random() < 0.15:
+            values = ()
+        if self.features.emails and rng.random() < 0.1:
+            name = "email"
+            values = self._value(account, name)
+        if self.features.shared and name == "email" and rng.random() < 0.5:
+            values = (self._address(rng),)
+        self.world.edit(account, person.id, name, {PATHS[account][name]: values})
+
+    def _appear(self, rng: Random) -> None:
+        address = self._address(rng) if self.features.shared else f"{rng.choice('ab')}@example.test"
+        for account in rng.choice([["shop"], ["office"], ["shop", "office"]]):
+            taken = any(address in person.addresses for person in self.world.accounts[account].live())
+            if self.features.shared or not taken:
+                self._make(account, address, rng)
+
+    def _delete(self, rng: Random) -> None:
+        someone = self._someone(rng)
+        if someone is None or any(
+            isinstance(entry.command, Create) and entry.command.aim.link == someone[1].mark
+            for entry in self.world.ledger.open("office")
+        ):
+            return  # an office can't tell a contact that was deleted from one that was never made
+        self.world.delete(someone[0], someone[1].id)
+
+    def _restore(self, rng: Random) -> None:
+        gone = [
+            (account.name, person.id)
+            for account in self.world.accounts.values()
+            for person in account.people.values()
+            if person.deleted and account.name == "office"
+        ]
+        if gone:
+            self.world.restore(*rng.choice(gone))
+
+    def _untag(self, rng: Random) -> None:
+        tagged = [(a.name, p.id) for a in self.world.accounts.values() for p in a.live() if p.tags]
+        if tagged:
+            self.world.untag(*rng.choice(tagged))
+
+    def _say(self, rng: Random) -> None:
+        held = self.world.held()
+        if held:
+            self.world.say(*rng.choice(held), approved=rng.random() < 0.6)
+
+    def _pause(self, rng: Random) -> None:
+        self.world.tell("paused")
+        self.world.configure(paused=True)
+
+    def _resume(self, rng: Random) -> None:
+        if self.world.paused:
+            self.world.tell("resumed")
+            self.world.configure(paused=False)
+
+    def _raise(self, rng: Random) -> None:
+        self.world.tell("a new config version")
+        self.world.configure(self.world.connection)
+
+    def _turn(self, rng: Random) -> None:
+        direction = rng.choice(["two_way", "left_to_right", "right_to_left"])
+        self.world.tell(f"direction {direction}")
+        self.world.configure(_with(self.world.connection, direction=direction))
+
+    def _fall(self, rng: Random) -> None:
+        account = rng.choice(["shop", "office"])
+        self.world.tell(f"{account} is down")
+        self.world.down.add(account)
+
+    def _back(self, rng: Random) -> None:
+        for account in sorted(self.world.down):
+            self.world.back(account)
+
+    # The end ---------------------------------------------------------------------------------------------
+
+    def rest(self) -> None:
+        """No more faults; everything is delivered and worked off; time passes until nothing is due."""
+        world, rng = self.world, Random(f"{self.seed}/rest")
+        world.faults = False
+        if world.paused:
+            self._resume(rng)
+        self._back(rng)
+        for _ in range(ROUNDS):
+            due = world.due()
+            entries = [entry for account in ("shop", "office") for entry in world.ledger.open(account)]
+            if world.bag:
+                for message in list(world.bag):
+                    if world.deliver(message, rng, _nothing):
+                        break
+                else:
+                    raise AssertionError("messages that can't be delivered")
+            elif entries:
+                world.work(entries[0], rng, _nothing)
+            elif due:
+                world.sweep(due[0])
+            elif world.cursor < len(world.accounts["office"].log):
+                world.poll(rng, _nothing)
+            else:
+                times = [link.reconsider_at for link in world.state.links.values() if link.reconsider_at is not None]
+                if not times:
+                    return
+                world.pass_time(max(0, min(times) - world.now))
+            world.pass_time(10_000)
+        raise AssertionError("it doesn't come to rest")
+
+    def run(self, steps: Sequence[int]) -> Ended:
+        """Let the steps happen, then let everything come to rest, and judge."""
+        world = self.world
+        try:
+            for number in steps:
+                self.step(number)
+            world.tell("-- no more faults")
+            self.rest()
+            world.tell("-- a full rescan")
+            writes = world.writes
+            world.pass_time(10 * SECOND)
+            for account in ("shop", "office"):
+                world.scan(account, Random(0), _nothing)
+            self.rest()
+            if world.writes != writes:
+                world.wrong.append("the full rescan led to writes")
+        except Exception as error:
+            world.wrong.append(f"{type(error).__name__}: {error}")
+            if not isinstance(error, AssertionError):
+                raise_at = error.__traceback__
+                while raise_at is not None and raise_at.tb_next is not None:
+                    raise_at = raise_at.tb_next
+                if raise_at is not None:
+                    world.wrong[-1] += f" at {raise_at.tb_frame.f_code.co_filename}:{raise_at.tb_lineno}"
+        else:
+            world.wrong += judge(world, bound=6 * (len(steps) + 8))
+        return Ended(wrong=world.wrong, story=world.story)
+
+
+def _nothing(_: Random) -> None:
+    return
+
+
+def _with(connection, **changes):  # type: ignore[no-untyped-def]
+    import msgspec
+
+    return msgspec.structs.replace(connection, **changes)
+
+
+def play(seed: int, features: Features, steps: Sequence[int] | None = None) -> Ended:
+    """Play a seed's story, or only some of its steps."""
+    return Story(seed, features).run(range(STEPS) if steps is None else steps)
+
+
+def shrink(seed: int, features: Features) -> tuple[Ended, Features]:
+    """Return a shorter story of the seed that still ends wrong."""
+    return _shorter(seed, features), features
+
+
+def _shorter(seed: int, features: Features) -> Ended:
+    steps = list(range(STEPS))
+    ended = play(seed, features, steps)
+    kind = _kind(ended)
+    size = len(steps) // 2
+    while size:
+        start = 0
+        while start < len(steps):
+            fewer = steps[:start] + steps[start + size :]
+            tried = play(seed, features, fewer)
+            if tried.wrong and _kind(tried) == kind:
+                steps, ended = fewer, tried
+            else:
+                start += size
+        size //= 2
+    return ended
+
+
+def _kind(ended: Ended) -> str:
+    return ended.wrong[0].split(":")[0] if ended.wrong else ""
+
+
+__all__ = ["Features", "Story", "play", "replace", "shrink"]

@@ -1,0 +1,152 @@
+"""What has to be true when everything has come to rest (PROTOCOL, "What a model must check")."""
+
+from services.contracts.contact import SIDES
+from services.sync.core.state import Link
+from tests.simulation.account import Person
+from tests.simulation.world import World
+
+TRASH = "PieSync Trash"
+
+
+def judge(world: World, *, bound: int) -> list[str]:
+    """Return what is wrong with the world at rest. `bound`: the most writes that its edits can account for."""
+    found = [*_open(world), *_stale(world), *_partners(world), *_tags(world)]
+    for link in world.state.links.values():
+        if link.status == "active":
+            found += _values(world, link)
+    if world.writes > bound:
+        found.append(f"{world.writes} writes are more than {bound}")
+    return found
+
+
+def _open(world: World) -> list[str]:
+    found = []
+    for link in world.state.links.values():
+        name = f"link {link.id[:8]} ({link.status})"
+        if link.unsettled:
+            found.append(f"unsettled: {name} has a write without a receipt")
+        if link.reconsider_at is not None or link.id in world.wakes:
+            found.append(f"due: {name} is due")
+        if link.status != "ended" and link.wait is not None and link.wait.reason not in ("duplicate", "refused"):
+            found.append(f"waiting: {name} waits for ever: {link.wait.reason} {link.wait.on}")
+    found += [f"look: {key} is looked at for ever" for key, record in world.state.records.items() if record.looking]
+    return found
+
+
+def _stale(world: World) -> list[str]:
+    found = []
+    for account in world.accounts.values():
+        for person in account.people.values():
+            record = world.state.records.get((account.name, person.id))
+            if record is None:
+                if not person.deleted:
+                    found.append(f"stale: {person.id} isn't known")
+            elif record.deleted != person.deleted:
+                found.append(f"stale: {person.id} is recorded as deleted={record.deleted}")
+            elif not person.deleted and (
+                record.contact is None
+                or record.contact.fields != person.fields
+                or record.contact.tags != tuple(sorted(person.tags))
+            ):
+                found.append(f"stale: what is recorded of {person.id} isn't what it is")
+    return found
+
+
+def _values(world: World, link: Link) -> list[str]:
+    people = _pair(world, link)
+    if people is None:
+        return []
+    left, right = people
+    found = []
+    for name in ("name", "phone", "note"):
+        here, there = left.say(name, "shop"), right.say(name, "office")
+        cells = ("shop", left.id, name), ("office", right.id, name)
+        excused = bool(world.provenance.excused & set(cells))
+        standing = world.provenance.standing(cells)
+        if world.connection.direction != "two_way":
+            source, target = cells if world.connection.direction == "left_to_right" else cells[::-1]
+            value = here if source is cells[0] else there
+            newest = max(world.provenance.held.get(source, frozenset()), default=None)
+            reached = newest in world.provenance.held.get(target, frozenset()) or here == there
+            if value and not reached and not excused:
+                found.append(f"unsent: {name}={value!r} of {source[1]} never reached {target[1]}")
+        else:
+            if here != there:
+                found.append(f"unequal: {name} of {left.id} is {here!r}, of {right.id} {there!r}")
+            elif standing and not world.turned and not excused and here not in {edit.value for edit in standing}:
+                told = "; ".join(edit.story for edit in standing)
+                found.append(f"lost: {name} of {left.id} and {right.id} is {here!r}, but should be one of {told}")
+    cells = ("shop", left.id, "email"), ("office", right.id, "email")
+    standing = world.provenance.standing(cells)
+    here, there = left.say("email", "shop"), right.say("email", "office")
+    if len(standing) == 1 and standing[0].story.startswith("shop") and standing[0].value and here != there:
+        if world.connection.direction != "right_to_left":
+            found.append(f"lost: the shop's e-mail {here!r} of {left.id} isn't {right.id}'s, which is {there!r}")
+    return found
+
+
+def _pair(world: World, link: Link) -> tuple[Person, Person] | None:
+    if link.left.contact_id is None or link.right.contact_id is None:
+        return None
+    left = world.accounts["shop"].people[link.left.contact_id]
+    right = world.accounts["office"].people[link.right.contact_id]
+    return None if left.deleted or right.deleted else (left, right)
+
+
+def _partners(world: World) -> list[str]:
+    """Every live contact has a partner, unless another one with its address stands in the way."""
+    found = []
+    linked = {
+        (side, link.half(side).contact_id): link
+        for link in world.state.links.values()
+        if link.status != "ended" and link.paired
+        for side in SIDES
+    }
+    for account, side in (("shop", "left"), ("office", "right")):
+        opposite = "office" if account == "shop" else "shop"
+        for person in world.accounts[account].live():
+            if (side, person.id) in linked or not person.addresses or not world.connection.writes(
+                "right" if side == "left" else "left"
+            ):
+                continue
+            twins = [
+                (there, twin.id)
+                for there in (account, opposite)
+                for twin in world.accounts[there].live()
+                if twin.id != person.id and set(twin.addresses) & set(person.addresses)
+            ]
+            blocked = any(("left" if there == "shop" else "right", twin) in linked for there, twin in twins)
+            if not blocked:
+                found.append(f"alone: {account} {person.id} has no partner, and nothing stands in its way")
+    return found
+
+
+def person_knows(world: World, key: tuple[str, str]) -> bool:
+    """Whether it is plain which deletion's tag a person removed, if any."""
+    if key in world.doubtful:
+        return False
+    return key not in world.untagged or all(partner.deletions == 1 for partner in world.partners(*key))
+
+
+def _tags(world: World) -> list[str]:
+    found = []
+    tombstones: dict[tuple[str, str], Link] = {}
+    for link in world.state.links.values():
+        if link.status == "ended" or not link.paired:
+            continue
+        for side, account in (("left", "shop"), ("right", "office")):
+            contact_id = link.half(side).contact_id or ""  # type: ignore[arg-type]
+            other = ("office", link.right.contact_id) if side == "left" else ("shop", link.left.contact_id)
+            partner = world.accounts[other[0]].people[other[1] or ""]
+            if not world.accounts[account].people[contact_id].deleted and partner.deleted:
+                tombstones[account, contact_id] = link
+    wanted = world.connection.options.sync_deletions
+    for account in world.accounts.values():
+        side = "left" if account.name == "shop" else "right"
+        into = {"none": [], "both": ["left", "right"], "right_to_left": ["left"], "left_to_right": ["right"]}[wanted]
+        for person in account.live():
+            key = (account.name, person.id)
+            should = key in tombstones and side in into and key not in world.untagged
+            if person_knows(world, key) and should != (TRASH in person.tags):
+                found.append(f"tag: {account.name} {person.id} should{'' if should else ' not'} be tagged")
+    return found
