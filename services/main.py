@@ -32,7 +32,7 @@ from services.runtime.metrics import Metrics
 from services.runtime.secrets import Vault, vault
 from services.runtime.settings import Settings
 from services.runtime.store import Store
-from services.runtime.store.embedded import EmbeddedPostgres
+from services.runtime.store.embedded import AlreadyRunning, EmbeddedPostgres
 from services.runtime.store.migrate import check, migrate
 from services.sync.service import Sync
 
@@ -40,6 +40,7 @@ ROLES = frozenset({"ingest", "sync", "connectors"})
 PARTITIONS: Mapping[str, int] = {EVENTS: 4, RECEIPTS: 4, PARKED: 1}
 COMMAND_PARTITIONS = 2
 _CLOCK_SECONDS = 60.0
+_PATIENCE_SECONDS = 3.0
 _GRACE_SECONDS = 15
 _BODY_SECONDS = 10.0
 _BODY_ROOM = 64 * 1024 * 1024
@@ -76,7 +77,7 @@ async def installed(settings: Settings) -> AsyncIterator[Installation]:
     async with contextlib.AsyncExitStack() as stack:
         watch = None
         if settings.store_url is None:
-            postgres = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir))
+            postgres = await _bundled(settings, stack)
             dsn, watch = postgres.dsn, postgres.watch
         else:
             dsn = settings.store_url.get_secret_value()
@@ -101,6 +102,18 @@ async def installed(settings: Settings) -> AsyncIterator[Installation]:
             metrics=Metrics(),
             watch=watch,
         )
+
+
+async def _bundled(settings: Settings, stack: contextlib.AsyncExitStack) -> EmbeddedPostgres:
+    """Start the bundled PostgreSQL; a short command that has it at this moment gets the time to end."""
+    deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return await stack.enter_async_context(EmbeddedPostgres(settings.data_dir))
+        except AlreadyRunning:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.2)
 
 
 def _ask(store: Store) -> Callable[[], Coroutine[Any, Any, datetime]]:

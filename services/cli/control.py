@@ -28,14 +28,10 @@ async def pause(name: str) -> int:
 
 async def resume(name: str) -> int:
     """End the pause of the connection of that name."""
-    from services.sync.control import reconsider_connection  # noqa: PLC0415 - one command's reason to load sync
-
     async with opened(load()) as store, store.transaction() as database:
         outcome = await pausing.resume(database, name)
         if outcome == "unknown":
             raise await _unknown(database, name)
-        if outcome == "done":
-            await reconsider_connection(database, name)
     say(f"{name} isn't paused." if outcome == "already" else f"{name} goes on, with the newest values.")
     return 0
 

@@ -13,7 +13,7 @@ import msgspec
 from services.contracts.app import Gone, Seen
 from services.contracts.commands import Aim
 from services.contracts.contact import Order
-from services.contracts.envelope import derived, headers, seal
+from services.contracts.envelope import derived, event_key, headers, seal
 from services.contracts.events import ContactChanged, ContactDeleted, Event, LookAnswer
 from services.contracts.receipts import Absent, AccountBack, Found, Outcome, Receipt, Unknown
 from services.runtime.log import EVENTS, PARKED, RECEIPTS, Log, Message, Record
@@ -35,11 +35,6 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     message: Message
     everywhere: bool = False
     """To every partition."""
-
-
-def event_key(account: str, contact_id: str) -> bytes:
-    """Return the key of every event about this contact: all of them stand in one partition, in order."""
-    return f"{account}\x00{contact_id}".encode()
 
 
 def microseconds(time: datetime) -> int:

@@ -1,4 +1,4 @@
-"""What a person may say about links: approve or reject what is held, and let a connection be reconsidered."""
+"""What a person may say about links: approve or reject what is held."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -28,7 +28,6 @@ _SUSPECTS = """
 SELECT account, scan, count(*) AS count, min(since) AS since FROM sync.suspect WHERE held GROUP BY account, scan
  ORDER BY account, scan
 """
-_RESUME = "INSERT INTO sync.wake (link) SELECT id FROM sync.link WHERE connection = $1 AND wait_reason = 'paused'"
 _ASK = "UPDATE sync.suspect SET held = false WHERE account = $1 AND scan = $2 AND held"
 _DISMISS = "DELETE FROM sync.suspect WHERE account = $1 AND scan = $2 AND held"
 
@@ -187,8 +186,3 @@ def _say_to(state: Slice, link_id: str, side: Side, line_id: str, change: HeldCh
     half = replace(half, held={key: kept for key, kept in half.held.items() if key != line_id})
     state.put_link(replace(link.with_half(side, half), base={**link.base, line_id: base}))
     return True
-
-
-async def reconsider_connection(database: Database, name: str) -> None:
-    """Let every link of the connection that waits for its resumption be decided anew."""
-    await database.execute(_RESUME, name)

@@ -20,7 +20,8 @@ INSERT INTO sync.contact (account, contact_id, deleted, order_end, scan, looking
 SELECT *, now() FROM unnest($1::text[], $2::text[], $3::bool[], $4::bigint[], $5::bigint[], $6::bool[], $7::text[],
                             $8::json[], $9::text[])
     ON CONFLICT (account, contact_id) DO UPDATE SET deleted = excluded.deleted, order_end = excluded.order_end,
-       scan = excluded.scan, looking = excluded.looking, mark = excluded.mark, state = excluded.state, object = excluded.object,
+       scan = excluded.scan, looking = excluded.looking, mark = excluded.mark, state = excluded.state,
+       object = excluded.object,
        updated_at = excluded.updated_at
 """
 _FORGET_ADDRESSES = """

@@ -54,6 +54,8 @@ DAY = datetime(2026, 9, 21, tzinfo=UTC)
 _LOCKED = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
+_BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))"
+_TOUCHED = frozenset({"updated_at", "since", "id"})
 _COUNTED = (
     "contact", "contact_address", "link", "reservation", "wake", "suspect", "journal", "outbox", "parked", "inbox"
 )  # fmt: skip
@@ -184,13 +186,8 @@ class Rig:
         """Everything sync knows, row by row, without the times at which rows were touched."""
         found = {}
         for table in _COUNTED:
-            rows = await self.store.fetch(
-                f"SELECT (to_jsonb(t) - 'updated_at' - 'state' - 'object')::text || coalesce(state, '') AS row"
-                f" FROM (SELECT *, NULL AS none FROM sync.{table}) t"
-                if table in {"contact", "link"}
-                else f"SELECT to_jsonb(t)::text AS row FROM sync.{table} t"
-            )
-            found[table] = sorted(row["row"].replace("\\u0000", "NUL") for row in rows)
+            rows = await self.store.fetch(f"SELECT * FROM sync.{table}")
+            found[table] = sorted(str([value for name, value in row.items() if name not in _TOUCHED]) for row in rows)
         return found
 
     async def sweep(self, most: int = 50) -> int:
@@ -204,6 +201,13 @@ class Rig:
         """Wait until so many sessions wait for locks."""
         async with asyncio.timeout(seconds):
             while await self.store.fetchval(_LOCKED) < sessions:
+                await asyncio.sleep(0.005)
+
+    async def waiting_for(self, holder: Database, seconds: float = 10.0) -> None:
+        """Wait until some session waits for `holder`'s."""
+        pid = await holder.fetchval("SELECT pg_backend_pid()")
+        async with asyncio.timeout(seconds):
+            while not await self.store.fetchval(_BLOCKED, pid):
                 await asyncio.sleep(0.005)
 
     @contextlib.asynccontextmanager

@@ -43,6 +43,10 @@ class Provenance:
         if news:
             self.held[target] = held | {news[0], *self.edits[news[0]].past}
 
+    def giving(self, cell: Cell, value: str) -> frozenset[int]:
+        """Return the edits that the cell held and that said `value`."""
+        return frozenset(n for n in self.held.get(cell, frozenset()) if self.edits[n].value == value)
+
     def standing(self, cells: tuple[Cell, Cell]) -> list[Edit]:
         """Return the edits of two linked cells that no later edit had seen: one of them has to win."""
         numbers = frozenset().union(*(self.held.get(cell, frozenset()) for cell in cells))

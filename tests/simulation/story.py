@@ -28,6 +28,8 @@ class Features:
     clears: bool = False
     scans: bool = False
     between: bool = False
+    finds: bool = False
+    touches: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Story:
             connection = _with(connection, winner="right")
         if features.directions and rng.random() < 0.5:
             connection = _with(connection, direction=rng.choice(["left_to_right", "right_to_left"]))
-        self.world = World(connection)
+        self.world = World(connection, finds=features.finds, touches=features.touches)
         self.world.faults = features.faults
         self.edits = 0
         self.people = 0
@@ -107,6 +109,7 @@ class Story:
         if rng.random() < 0.02:
             self.world.pass_time(rng.randrange(20 * SECOND))
         acts = self._acts()
+        self.world.behind = self.features.configs and rng.random() < 0.3
         act = rng.choices([act for act, _ in acts], [weight for _, weight in acts])[0]
         act(rng)
 
@@ -249,7 +252,7 @@ class Story:
     def rest(self) -> None:
         """No more faults; everything is delivered and worked off; time passes until nothing is due."""
         world, rng = self.world, Random(f"{self.seed}/rest")
-        world.faults = False
+        world.faults = world.behind = False
         if world.paused:
             self._resume(rng)
         self._back(rng)

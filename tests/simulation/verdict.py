@@ -66,8 +66,8 @@ def _values(world: World, link: Link) -> list[str]:
         if world.connection.direction != "two_way":
             source, target = cells if world.connection.direction == "left_to_right" else cells[::-1]
             value = here if source is cells[0] else there
-            newest = max(world.provenance.held.get(source, frozenset()), default=None)
-            reached = newest in world.provenance.held.get(target, frozenset()) or here == there
+            present = world.provenance.giving(source, value)
+            reached = here == there or present & world.provenance.held.get(target, frozenset())
             if value and not reached and not excused:
                 found.append(f"unsent: {name}={value!r} of {source[1]} never reached {target[1]}")
         else:
@@ -80,7 +80,7 @@ def _values(world: World, link: Link) -> list[str]:
     standing = world.provenance.standing(cells)
     here, there = left.say("email", "shop"), right.say("email", "office")
     if len(standing) == 1 and standing[0].story.startswith("shop") and standing[0].value and here != there:
-        if world.connection.direction != "right_to_left":
+        if world.connection.direction != "right_to_left" and not world.turned:
             found.append(f"lost: the shop's e-mail {here!r} of {left.id} isn't {right.id}'s, which is {there!r}")
     return found
 

@@ -12,12 +12,13 @@ from random import Random
 import msgspec
 from msgspec import structs
 
+from services.contracts.app import Ability
 from services.contracts.commands import Command, Create, Find, Look, Tag, Untag, Update
 from services.contracts.connection import Connection, Options
 from services.contracts.contact import SIDES, Contact, Fields, Order, Side
-from services.contracts.events import ContactChanged, ContactDeleted, Origin
+from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched, Origin
 from services.contracts.receipts import Absent, Deferred, Found, Observation, Receipt, Refused, Stale, Unchanged, Written
-from services.sync.core.mapping import compile_config, normal_view, observed
+from services.sync.core.mapping import Config, compile_config, normal_view, observed
 from services.sync.core.slice import OlderConfigError, Slice
 from services.sync.core.state import Base
 from services.sync.core.take import Input, Reconsider, Sighted, take
@@ -79,6 +80,14 @@ class World:
     events: int = 0
     writes: int = 0
     faults: bool = True
+    behind: bool = False
+    """The worker at hand read the connections before they changed last."""
+    former: dict[str, Config] | None = None
+    configs: dict[str, Config] = field(default_factory=dict)
+    finds: bool = False
+    """The office may hold more than its feed shows: it is asked before anything is created."""
+    touches: bool = False
+    """Some webhooks carry nothing but the contact's id."""
     turned: bool = False
     """The direction was changed: which of two values wins then is not for the provenance to say."""
     untagged: set[tuple[str, str]] = field(default_factory=set)
@@ -92,7 +101,8 @@ class World:
     state: Slice = field(init=False)
 
     def __post_init__(self) -> None:
-        manifests = {"shop": SHOP, "office": BOOK}
+        office = structs.replace(BOOK, abilities=BOOK.abilities | {Ability.FIND_SEES_MORE}) if self.finds else BOOK
+        manifests = {"shop": SHOP, "office": office}
         self.state = Slice(now=self.now, incarnation=1, configs={}, manifests=manifests, scanned=frozenset())
         self.configure()
 
@@ -115,7 +125,8 @@ class World:
             self.connection, self.version = connection, self.version + 1
         self.paused = self.paused if paused is None else paused
         config = compile_config(self.connection, self.version, self.state.manifests, paused=self.paused)
-        self.state.configs = {self.connection.name: config}
+        self.former, self.configs = self.configs or None, {self.connection.name: config}
+        self.state.configs = self.configs
         if paused is False:
             self._wake("paused", self.connection.name)
 
@@ -140,7 +151,19 @@ class World:
         state = self.state
         state.now = self.now
         decided = len(state.decisions)
-        take(state, item)
+        if self.behind and self.former is not None:
+            # Another worker may still hold the config before: it has to roll back, or to decide nothing by it.
+            before = {name: copy.copy(value) for name, value in vars(state).items()}
+            state.configs = self.former
+            try:
+                take(state, item)
+                told += " (under the config before)"
+            except OlderConfigError:
+                vars(state).update(before)
+                take(state, item)
+            state.configs = self.configs
+        else:
+            take(state, item)
         self.tell(f"sync takes {told}")
         for decision in state.decisions[decided:]:
             if decision.changed or decision.outcome not in ("nothing",):
@@ -175,6 +198,7 @@ class World:
             if link.id in self.wakes
             or (link.reconsider_at is not None and link.reconsider_at <= self.now)
             or (link.status != "ended" and link.config_version < self.version)
+            or (link.wait is not None and link.wait.reason == "paused" and not self.paused)
         ]
 
     def sweep(self, link: str) -> None:
@@ -290,6 +314,10 @@ class World:
         self.events += 1
         prior = {key: before.get(key, ()) for key in before.keys() | person.fields.keys()}
         prior = {key: values for key, values in prior.items() if values != person.fields.get(key, ())}
+        if self.touches and self.events % 3 == 0:
+            body = ContactTouched(account=account, contact_id=person.id, origin="webhook")
+            self.bag.append(Message(f"evt-{self.events}", body, f"webhook evt-{self.events} shop {person.id}: touched"))
+            return
         self._post(f"evt-{self.events}", account, person, said_at(self.now), "webhook", prior=prior)
 
     def _post(
@@ -392,7 +420,7 @@ class World:
             case Create() | Update() | Tag() | Untag():
                 for receipt in self.ledger.accept(body):
                     self._receipt(receipt)
-            case ContactChanged() | ContactDeleted():
+            case ContactChanged() | ContactDeleted() | ContactTouched():
                 if message.id in self.inbox:
                     return True
                 self.inbox.add(message.id)

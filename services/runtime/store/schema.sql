@@ -418,17 +418,6 @@ CREATE TABLE registry.account (
 
 COMMENT ON TABLE registry.account IS 'An authorised account of an app; its secrets are in credential';
 
-CREATE TABLE registry.account_state (
-    account text NOT NULL,
-    breaker_open_since timestamp with time zone,
-    revoked_at timestamp with time zone,
-    reason text
-);
-
-COMMENT ON TABLE registry.account_state IS 'Whether an account can be written to now; kept by its connector';
-
-COMMENT ON COLUMN registry.account_state.reason IS 'A short code, never an answer''s text';
-
 CREATE TABLE registry.config (
     version bigint NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -782,9 +771,6 @@ ALTER TABLE ONLY log.topic
 ALTER TABLE ONLY registry.account
     ADD CONSTRAINT account_pkey PRIMARY KEY (name);
 
-ALTER TABLE ONLY registry.account_state
-    ADD CONSTRAINT account_state_pkey PRIMARY KEY (account);
-
 ALTER TABLE ONLY registry.config
     ADD CONSTRAINT config_pkey PRIMARY KEY (version);
 
@@ -905,9 +891,6 @@ ALTER TABLE ONLY log.record
 
 ALTER TABLE ONLY registry.account
     ADD CONSTRAINT account_config_version_fkey FOREIGN KEY (config_version) REFERENCES registry.config(version);
-
-ALTER TABLE ONLY registry.account_state
-    ADD CONSTRAINT account_state_account_fkey FOREIGN KEY (account) REFERENCES registry.account(name) ON DELETE CASCADE;
 
 ALTER TABLE ONLY registry.connection
     ADD CONSTRAINT connection_config_version_fkey FOREIGN KEY (config_version) REFERENCES registry.config(version);

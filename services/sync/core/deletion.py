@@ -9,7 +9,7 @@ from services.contracts.contact import SIDES, Side
 from services.sync.core.identity import distinct
 from services.sync.core.issue import issue
 from services.sync.core.mapping import Config, can_tag
-from services.sync.core.pairing import in_flight
+from services.sync.core.pairing import duplicate, in_flight
 from services.sync.core.slice import Slice, clear
 from services.sync.core.state import Half, Link, Pending, Record, other
 
@@ -33,7 +33,8 @@ def gone(state: Slice, config: Config, link: Link, left: Record, right: Record) 
     side: Side = "left" if left.deleted else "right"
     deleted, survivor = (left, right) if side == "left" else (right, left)
     if link.status == "tombstone":
-        _tag(state, config, link, other(side), survivor)
+        if not _merged(state, config, link, side, deleted, survivor):
+            _tag(state, config, link, other(side), survivor)
         return
     if link.status != "active":
         ended = clear(replace(link, status="ended"))
@@ -45,6 +46,9 @@ def gone(state: Slice, config: Config, link: Link, left: Record, right: Record) 
         state.decide(link, waiting, config, "wait", "the contact was deleted: waiting for signs of a merge")
         return
     if state.now < link.wait.since + round(config.manifest(side).merge_window * MICROSECONDS):
+        return
+    if link.unsettled:
+        state.decide(link, link, config, "later", "a write is under way: the deletion is decided after its receipt")
         return
     if not _merged(state, config, link, side, deleted, survivor):
         _tag(state, config, replace(link, status="tombstone"), other(side), survivor, before=link)
@@ -63,8 +67,13 @@ def _merged(state: Slice, config: Config, link: Link, side: Side, deleted: Recor
     heir = heirs[0]
     theirs = state.link_of(config, side, heir.contact_id)
     if theirs is not None and theirs.paired and theirs.id != link.id:
+        freed, issued = untag(state, config, link, other(side))
+        if issued or freed.unsettled:
+            state.decide(link, clear(freed), config, "untag", "merged into a contact that is linked: our tag goes")
+            return True
         ended = clear(replace(link, status="ended"))
         state.decide(link, ended, config, "merged", "merged into a contact that is linked already: not a deletion")
+        duplicate(state, config, state.first_sight(config, other(side), survivor.contact_id), theirs)
         return True
     if theirs is not None:
         state.put_link(clear(replace(theirs, status="ended", alias_of=link.id)))
@@ -132,8 +141,10 @@ def untag(state: Slice, config: Config, link: Link, side: Side) -> tuple[Link, b
     ours = half.tag == "ours" and TRASH in record.contact.tags
     if not ours and (half.tag == "final" or _removed_by_person(half, record)):
         return forgotten, False
-    if _wanted_by_another(state, link, record):
+    if _passed_on(state, link, half, record):
         return forgotten, False
+    if "untag" in half.refused:
+        return link, False
     aim, half = issue(state, config, link, side)
     command = Untag(
         aim=aim,
@@ -147,11 +158,15 @@ def untag(state: Slice, config: Config, link: Link, side: Side) -> tuple[Link, b
     return link.with_half(side, replace(half, pending=pending)), True
 
 
-def _wanted_by_another(state: Slice, link: Link, record: Record) -> bool:
-    """Whether another link of ours to the same contact still wants the tag."""
-    return any(
-        another.id != link.id and another.status == "tombstone" and another.half(side).tag == "ours"
-        for another in state.links_of(record)
-        for side in SIDES
-        if another.half(side).contact_id == record.contact_id
-    )
+def _passed_on(state: Slice, link: Link, half: Half, record: Record) -> bool:
+    """Leave the tag to another link of ours to the same contact that wants it, if there is one."""
+    for another in state.links_of(record):
+        theirs = state.configs[another.connection]
+        for on in SIDES:
+            wants = theirs.tags_deletions_on(on) and another.half(on).tag != "final"
+            same = another.half(on).contact_id == record.contact_id and theirs.account(on) == record.account
+            if another.id != link.id and another.status == "tombstone" and wants and same:
+                kept = replace(another.half(on), tag="ours", tag_order=half.tag_order)
+                state.put_link(another.with_half(on, kept))
+                return True
+    return False

@@ -25,12 +25,14 @@ def pair(state: Slice, config: Config, link: Link) -> None:
     record = state.record(config, side, link.half(side))
     target = other(side)
     creating = link.half(target).pending
-    if record is None or record.contact is None:
+    if record is None:
         return
     if record.deleted:
         if creating is None:
             ended = clear(replace(link, status="ended"))
             state.decide(link, ended, config, "end", "the contact was deleted before it had a partner")
+        return
+    if record.contact is None:
         return
     if creating is not None:
         state.decide(link, clear(link), config, "nothing", "its partner is being created")
@@ -46,6 +48,9 @@ def pair(state: Slice, config: Config, link: Link) -> None:
         _awaits(state, config, link, maker)
         return
     if _blocked(state, config, link, side, record):
+        return
+    for vacant in state.bereft(config, side, record):
+        _take_up(state, config, link, vacant, side, record)
         return
     if _matched(state, config, link, side, record):
         return
@@ -84,7 +89,7 @@ def _blocked(state: Slice, config: Config, link: Link, side: Side, record: Recor
             continue
         earlier = theirs.status == "pairing" and _seq(theirs) < _seq(link)
         if theirs.paired or earlier or theirs.unsettled:
-            _duplicate(state, config, link, theirs)
+            duplicate(state, config, link, theirs)
             return True
     return False
 
@@ -93,7 +98,8 @@ def _seq(link: Link) -> int:
     return link.seq if link.seq is not None else 1 << 63
 
 
-def _duplicate(state: Slice, config: Config, link: Link, theirs: Link) -> None:
+def duplicate(state: Slice, config: Config, link: Link, theirs: Link) -> None:
+    """Set a half-link aside: another link has its address (C4)."""
     state.release(link)
     waiting = state.waiting(replace(link, status="duplicate"), "duplicate", theirs.id)
     reason = "another contact with one of its addresses came first: reported as a duplicate, not synced"
@@ -114,10 +120,7 @@ def _matched(state: Slice, config: Config, link: Link, side: Side, record: Recor
             return True
         theirs = state.link_of(config, target, match.contact_id)
         if theirs is not None and theirs.paired:
-            if _vacant(state, config, theirs, side):
-                _take_up(state, config, link, theirs, side, record)
-            else:
-                _duplicate(state, config, link, theirs)
+            duplicate(state, config, link, theirs)
             return True
         if theirs is not None and theirs.unsettled:
             waiting = state.waiting(link, "receipt", theirs.id)
@@ -128,12 +131,6 @@ def _matched(state: Slice, config: Config, link: Link, side: Side, record: Recor
         _join(state, config, link, theirs, side, match)
         return True
     return False
-
-
-def _vacant(state: Slice, config: Config, theirs: Link, side: Side) -> bool:
-    """Whether the link's contact on that side is deleted, so that another may take its place (E5)."""
-    record = state.record(config, side, theirs.half(side))
-    return record is not None and record.deleted
 
 
 def _take_up(state: Slice, config: Config, link: Link, theirs: Link, side: Side, record: Record) -> None:

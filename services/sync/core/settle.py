@@ -61,6 +61,12 @@ def settle(state: Slice, config: Config, receipt: Receipt) -> Settled:
             return _deferred(state, config, link, aim.side, freed, pending, outcome)
         case Stale():
             after = link.with_half(aim.side, freed)
+            if pending.kind == "create" and outcome.seen.contact.mark == link.id:
+                # It was made, by an attempt before this one, and isn't what this one wanted.
+                freed = replace(freed, contact_id=outcome.seen.contact_id)
+                _adopt(state, link, aim.side, outcome.seen.contact_id)
+                after = replace(clear(link.with_half(aim.side, freed)), status="active")
+            state.release(link)
             state.decide(link, after, config, "stale", "the contact had changed meanwhile: nothing was written")
             return Settled(seen=outcome.seen)
         case _:
@@ -109,7 +115,9 @@ def _written(
         refused={key: refusal for key, refusal in half.refused.items() if key not in written and key != "*"},
         held={key: hold for key, hold in half.held.items() if key not in written},
     )
-    link = clear(replace(link.with_half(side, half), base=base))
+    link = replace(link.with_half(side, half), base=base)
+    if link.wait is None or link.wait.reason != "merge":
+        link = clear(link)
     if pending.kind == "create":
         link = replace(link, status="active")
         state.release(before)
@@ -140,7 +148,7 @@ def _refused(
         contact_id = half.contact_id
         return Settled(look=contact_id, step=contact_id is None)
     if pending.kind in ("tag", "untag"):
-        half = replace(half, refused={**half.refused, "tag": Refusal(value="", reason=outcome.reason)})
+        half = replace(half, refused={**half.refused, pending.kind: Refusal(value="", reason=outcome.reason)})
     else:
         half = replace(half, refused={**half.refused, **_refusals(config, side, pending, outcome)})
     after = link.with_half(side, half)

@@ -11,7 +11,7 @@ from services.contracts.commands import Command
 from services.contracts.contact import SIDES, Side
 from services.contracts.envelope import derived
 from services.sync.core.mapping import Config
-from services.sync.core.state import Decision, Half, Link, Record, Wait, WaitReason
+from services.sync.core.state import Decision, Half, Link, Record, Wait, WaitReason, other
 
 ContactKey = tuple[str, str]
 """(account, contact id)."""
@@ -129,6 +129,19 @@ class Slice:
                     found.setdefault(record.contact_id, record)
         found.pop(but or "", None)
         return list(found.values())
+
+    def bereft(self, config: Config, side: Side, record: Record) -> list[Link]:
+        """Return the tombstones whose deleted contact on that side, or its partner, had one of these addresses."""
+        found = []
+        for link in self.links.values():
+            if link.connection != config.connection.name or link.status != "tombstone":
+                continue
+            lost = self.record(config, side, link.half(side))
+            kept = self.record(config, other(side), link.half(other(side)))
+            had = {*(lost.addresses if lost else ()), *(kept.addresses if kept else ())}
+            if lost is not None and lost.deleted and not had.isdisjoint(record.addresses):
+                found.append(link)
+        return sorted(found, key=lambda link: link.seq or 0)
 
     def first_sight(self, config: Config, side: Side, contact_id: str) -> Link:
         """Return the contact's link in that connection, a new half-link if it has none."""

@@ -119,6 +119,17 @@ def _live(state: Slice, config: Config, link: Link, left: Record, right: Record)
             outcome.append("later")
     reason = _reason(outcome, notes, link)
     state.decide(before, link, config, "+".join(dict.fromkeys(outcome)) or "nothing", reason, *lines)
+    if not before.base:
+        _report_twins(state, config, left, right)
+
+
+def _report_twins(state: Slice, config: Config, left: Record, right: Record) -> None:
+    """A pair is new: contacts that stood outside and share an address with it are duplicates now (C4)."""
+    for side, record in (("left", left), ("right", right)):
+        for twin in state.sharing(record.account, record.addresses, but=record.contact_id):
+            link = state.link_of(config, "left" if side == "left" else "right", twin.contact_id)
+            if link is not None and link.status == "outside":
+                step(state, link.id)
 
 
 def _reason(outcome: list[str], notes: list[str], link: Link) -> str:

@@ -90,12 +90,24 @@ def _observe(state: Slice, account: str, contact_id: str, sight: Sight, raw: msg
 
 def _folded(state: Slice, folded: Folded, raw: msgspec.Raw | None = None) -> None:
     record = folded.record
+    before = state.records.get((record.account, record.contact_id))
     state.put_record(record)
     if raw is not None and folded.effect in ("new", "later", "same"):
         state.put_object(record, raw)
     if folded.ask is not None:
         _ask(state, record, folded.ask)
     _step_all(state, record)
+    if record.live and (before is None or before.addresses != record.addresses or not before.live):
+        _step_bereft(state, record)
+
+
+def _step_bereft(state: Slice, record: Record) -> None:
+    """A contact gained addresses: deletions of contacts that had them are decided again (P13)."""
+    for config in list(state.configs.values()):
+        for side in SIDES:
+            if config.account(side) == record.account:
+                for link in state.bereft(config, side, record):
+                    step(state, link.id)
 
 
 def _ask(state: Slice, record: Record, look: LookAnswer) -> None:

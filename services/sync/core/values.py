@@ -99,7 +99,7 @@ class Sorted(msgspec.Struct, frozen=True, kw_only=True):
 
 def sort_wants(half: Half, wants: list[Want], undecided: frozenset[str], now: int) -> Sorted:
     """Sort one side's wants: to send, held for a person (B10), refused before (P15) or impossible here (D10)."""
-    refused = {key: refusal for key, refusal in half.refused.items() if key in undecided}
+    refused = {key: refusal for key, refusal in half.refused.items() if key in undecided or key == "untag"}
     held = {key: hold for key, hold in half.held.items() if key in undecided}
     send, holding, resting = [], [], []
     for want in wants:

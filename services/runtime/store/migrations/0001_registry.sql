@@ -48,15 +48,6 @@ CREATE TABLE registry.connection (
 COMMENT ON TABLE registry.connection IS 'A pair of accounts with direction, rules, mappings and options';
 COMMENT ON COLUMN registry.connection.version IS 'Rises with every change of this connection''s body';
 
-CREATE TABLE registry.account_state (
-    account text PRIMARY KEY REFERENCES registry.account ON DELETE CASCADE,
-    breaker_open_since timestamptz,
-    revoked_at timestamptz,
-    reason text
-);
-COMMENT ON TABLE registry.account_state IS 'Whether an account can be written to now; kept by its connector';
-COMMENT ON COLUMN registry.account_state.reason IS 'A short code, never an answer''s text';
-
 CREATE TABLE registry.incarnation (
     single boolean PRIMARY KEY DEFAULT true CHECK (single),
     n int NOT NULL DEFAULT 1 CHECK (n > 0)
