@@ -136,6 +136,8 @@ def from_headers(rows: Iterable[tuple[str, bytes]], value: bytes | None) -> Enve
         time, v = datetime.fromisoformat(attributes["ce_time"]), int(attributes["ce_v"])
     except ValueError:
         return Unreadable(reason="ce_time or ce_v can't be read")
+    if time.tzinfo is None:
+        return Unreadable(reason="ce_time has no time zone")
     return Envelope(
         id=attributes["ce_id"],
         type=attributes["ce_type"],

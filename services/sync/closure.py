@@ -23,6 +23,10 @@ SELECT l.id::text, l.connection, l.left_id, l.right_id FROM sync.link l
   JOIN unnest($3::text[], $4::text[]) k (connection, id) ON l.connection = k.connection AND l.right_id = k.id
  WHERE l.status <> 'ended'
 """
+_WAITED_FOR = """
+SELECT w.id::text FROM sync.link l JOIN sync.link w ON w.id::text = l.wait_on
+ WHERE l.id = ANY($1::uuid[]) AND l.wait_reason = 'duplicate'
+"""
 _LINKS = "SELECT id::text, connection, left_id, right_id FROM sync.link WHERE id = ANY($1::uuid[])"
 _ADDRESSES_OF = """
 SELECT DISTINCT a.address FROM sync.contact_address a
@@ -124,6 +128,7 @@ async def closure(database: Database, seeds: Keys, configs: Configs) -> Keys:
     accounts, ids = [key[0] for key in keys.contacts], [key[1] for key in keys.contacts]
     for row in await database.fetch(_MARKS, accounts, ids):
         keys.links.update(_mark(row[0]))
+    keys.links.update(row[0] for row in await database.fetch(_WAITED_FOR, list(keys.links)))
     await _links_of(database, keys, keys.contacts, configs)
     return keys
 

@@ -1,4 +1,4 @@
-"""Folding observations: fails when order isn't the app's, or when a tie is decided instead of looked at (P5, P9, F2)."""
+"""Folding observations: fails when order isn't the app's, or when a tie is decided and not looked at (P5, P9, F2)."""
 
 from itertools import permutations
 

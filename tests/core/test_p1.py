@@ -90,4 +90,3 @@ def test_p1_the_base_does_not_move_while_the_line_is_in_flight() -> None:
     bench.take(bench.changed("shop", "cus", {**ADA, "phone": phone("55")}, at=100))
     bench.take(bench.changed("office", "card", {**CARD, "tel": tel("55")}, at=101))
     assert bench.link().base["phone"] == before == Base("+12025550101", "+12025550101")
-

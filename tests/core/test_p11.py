@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from services.contracts.commands import Create, Look, Update
-from services.contracts.receipts import Deferred, DeferralReason
+from services.contracts.receipts import DeferralReason, Deferred
 from services.sync.core.slice import OlderConfigError
 from services.sync.core.take import Reconsider
 from tests.core.bench import ADA, CARD, ONE_WAY, TWO_WAY, Bench, answer, only, phone, tel, writes
@@ -36,7 +36,9 @@ def test_p11_a_direction_changed_while_a_write_is_in_flight_is_taken_over_after_
     assert bench.sweep() == []
     assert bench.take(bench.changed("shop", "cus", {**ADA, "description": ("VIP",)}, at=110)) == []
     assert bench.link().direction == "two_way"
-    after = only(bench.take(bench.written(update, {**ADA, "phone": tel("55"), "description": ("VIP",)}, at=120)), Update)
+    after = only(
+        bench.take(bench.written(update, {**ADA, "phone": tel("55"), "description": ("VIP",)}, at=120)), Update
+    )
     assert (after.aim.account, after.fields, after.aim.config_version) == ("office", {"note": ("VIP",)}, 2)
     assert bench.link().direction == "left_to_right"
 

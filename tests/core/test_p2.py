@@ -1,6 +1,7 @@
 """Fails when one value stands for both halves of a base, or when agreeing without a write leaves the base behind."""
 
 from services.contracts.commands import Update
+from services.contracts.contact import Fields
 from services.sync.core.state import Base
 from tests.core.bench import ADA, CARD, ONE_WAY, Bench, only, phone, tel, writes
 
@@ -32,7 +33,7 @@ def test_p2_an_edit_of_the_reformatted_value_counts_as_an_edit() -> None:
 def test_p2_blanks_case_and_punctuation_are_no_change() -> None:
     bench = Bench()
     bench.paired(ADA, CARD)
-    same = {"name": ("  Ada   King ",), "email": ("ADA@Example.COM ",), "phone": ("+1 (202) 555-0101",)}
+    same: Fields = {"name": ("  Ada   King ",), "email": ("ADA@Example.COM ",), "phone": ("+1 (202) 555-0101",)}
     assert bench.take(bench.changed("shop", "cus", same, at=100)) == []
 
 

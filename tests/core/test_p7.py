@@ -34,7 +34,9 @@ def test_p7_a_contact_that_the_other_scan_brings_is_paired_and_not_created() -> 
 def test_p7_pairs_are_kept_in_step_during_the_scans() -> None:
     bench = Bench(scanned=frozenset())
     bench.take(bench.changed("shop", "cus", ADA, scan=1), bench.changed("office", "card", CARD, scan=1))
-    assert isinstance(only(bench.take(bench.changed("shop", "cus", {**ADA, "phone": phone("55")}, at=9)), Update), Update)
+    assert isinstance(
+        only(bench.take(bench.changed("shop", "cus", {**ADA, "phone": phone("55")}, at=9)), Update), Update
+    )
 
 
 def test_p7_waiting_for_a_scan_tells_since_when() -> None:

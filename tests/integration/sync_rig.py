@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from services.contracts.app import Manifest
 from services.contracts.commands import Command, Create, Tag, Untag, Update, Write
@@ -37,7 +38,7 @@ from services.runtime.store import Connection as Database
 from services.runtime.store import Record as Row
 from services.runtime.store import Store
 from services.sync.core.state import Link
-from services.sync.save import decode_headers
+from services.sync.save import decode_headers, moment
 from services.sync.sweeper import Sweeper
 from services.sync.worker import GROUP, PROGRESS, Worker
 from tests.core.bench import BOOK, SECOND, SHOP, order
@@ -55,6 +56,8 @@ _LOCKED = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 _BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))"
+_UNLOCKED = "SELECT id, state FROM sync.link WHERE status <> 'ended' ORDER BY id FOR UPDATE SKIP LOCKED"
+_CHANGED = "UPDATE sync.link SET state = $2, wait_since = $3, reconsider_at = $4 WHERE id = $1"
 _TOUCHED = frozenset({"updated_at", "since", "id"})
 _COUNTED = (
     "contact", "contact_address", "link", "reservation", "wake", "suspect", "journal", "outbox", "parked", "inbox"
@@ -196,6 +199,29 @@ class Rig:
             if not await self.sweeper.sweep():
                 return done
         raise AssertionError("the sweeper doesn't come to rest")
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let every link's clocks be that much further, as if it had waited."""
+        back = round(seconds * SECOND)
+
+        def older(link: Link) -> Link:
+            wait = None if link.wait is None else replace(link.wait, since=link.wait.since - back)
+            due = None if link.reconsider_at is None else link.reconsider_at - back
+            return replace(link, wait=wait, reconsider_at=due)
+
+        await self._change_links(older)
+
+    async def make_due(self) -> None:
+        """Let every link's time have come."""
+        await self._change_links(lambda link: replace(link, reconsider_at=order(0).start))
+
+    async def _change_links(self, change: Callable[[Link], Link]) -> None:
+        async with self.store.transaction() as database:
+            for row in await database.fetch(_UNLOCKED):
+                link = change(msgspec.json.decode(row["state"], type=Link))
+                since = moment(link.wait.since if link.wait else None)
+                state = msgspec.json.encode(link).decode()
+                await database.execute(_CHANGED, row["id"], state, since, moment(link.reconsider_at))
 
     async def locked(self, sessions: int, seconds: float = 10.0) -> None:
         """Wait until so many sessions wait for locks."""

@@ -40,9 +40,6 @@ from tests.integration.sync_rig import (
 
 PAIRS = 200
 GAINS = "INSERT INTO sync.contact_address VALUES ($1, 'shop', 'cus')"
-DUE = """
-UPDATE sync.link SET reconsider_at = now() WHERE id IN (SELECT id FROM sync.link FOR UPDATE SKIP LOCKED)
-"""
 Eventually = Callable[..., Awaitable[None]]
 OPEN = replace(PAIR, options=Options(avoid_duplicates=False))
 """Contacts without an address take part, too."""
@@ -91,12 +88,12 @@ async def test_p0_both_sides_new_at_once_make_one_create_per_person(store: Store
 async def test_p0_a_receipt_an_event_and_a_sweep_of_one_link_at_once(store: Store) -> None:
     async with rig(store) as made:
         events, receipts = await made.own(), await made.own(RECEIPTS)
-        link = await active(made, events, receipts)
+        await active(made, events, receipts)
         for turn in range(1, 31):
             at = 100.0 * turn
             await events.take(changed("shop", "cus", shop(f"Ada {turn}", "cus@example.com"), at=at))
             update = one(await made.drain(), Update)
-            await made.store.execute("UPDATE sync.link SET reconsider_at = now() WHERE id = $1::uuid", link.id)
+            await made.make_due()
             told = {"n": (PersonName(given="Ada", family=str(turn)),), "email": ("cus@example.com",)}
             await asyncio.gather(
                 receipts.take(written(update, at=at + 10, fields=told)),
@@ -191,7 +188,7 @@ async def test_p0_two_writers_of_the_same_people_never_end_in_a_deadlock(databas
 
         async def sweep() -> None:
             for _ in range(15):
-                await store.execute(DUE)
+                await made.make_due()
                 await made.sweeper.sweep()
 
         await asyncio.gather(*(feed(number) for number in range(4)), sweep())

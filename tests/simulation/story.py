@@ -1,43 +1,16 @@
-"""A story: what a seed lets happen to two accounts, until everything has come to rest."""
+"""A story: what a seed lets happen to two accounts, step by step."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from random import Random
+
+from msgspec import structs
 
 from services.contracts.commands import Create
 from services.contracts.contact import Fields, PersonName
 from tests.simulation.account import PATHS, SECOND, Person
-from tests.simulation.verdict import judge
-from tests.simulation.world import World, two_way
-
-STEPS = 60
-ROUNDS = 2000
-
-
-@dataclass(frozen=True)
-class Features:
-    """What may happen besides edits, echoes, delays, doubles and reordering."""
-
-    faults: bool = False
-    creates: bool = False
-    deletions: bool = False
-    configs: bool = False
-    directions: bool = False
-    emails: bool = False
-    shared: bool = False
-    clears: bool = False
-    scans: bool = False
-    between: bool = False
-    finds: bool = False
-    touches: bool = False
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a story ended."""
-
-    wrong: Sequence[str]
-    story: Sequence[str]
+from tests.simulation.features import Features
+from tests.simulation.sync import two_way
+from tests.simulation.world import World
 
 
 class Story:
@@ -47,12 +20,11 @@ class Story:
         self.seed = seed
         self.features = features
         rng = Random(f"{seed}/setup")
-        options = {"sync_deletions": rng.choice(["both", "right_to_left"])} if features.deletions else {}
-        connection = two_way(**options)
+        connection = two_way(deletions=rng.choice(["both", "right_to_left"]) if features.deletions else "none")
         if rng.random() < 0.5:
-            connection = _with(connection, winner="right")
+            connection = structs.replace(connection, winner="right")
         if features.directions and rng.random() < 0.5:
-            connection = _with(connection, direction=rng.choice(["left_to_right", "right_to_left"]))
+            connection = structs.replace(connection, direction=rng.choice(["left_to_right", "right_to_left"]))
         self.world = World(connection, finds=features.finds, touches=features.touches)
         self.world.faults = features.faults
         self.edits = 0
@@ -97,7 +69,7 @@ class Story:
         if rng.random() < 0.5 or not self.features.between:
             self.world.bag.clear()
         for account in rng.sample(["shop", "office"], 2):
-            self.world.scan(account, rng, _nothing)
+            self.world.scan(account, rng, nothing)
         self.world.cursor = len(self.world.accounts["office"].log)
 
     # Steps -----------------------------------------------------------------------------------------------
@@ -129,7 +101,7 @@ class Story:
         if has.deletions:
             acts += [(self._delete, 0.4), (self._restore, 0.4), (self._untag, 0.3)]
         if has.configs:
-            acts += [(self._pause, 0.3), (self._resume, 0.5), (self._raise, 0.3), (self._fall, 0.15), (self._back, 0.4)]
+            acts += [(self._pause, 0.3), (self.resume, 0.5), (self._raise, 0.3), (self._fall, 0.15), (self.back, 0.4)]
         if has.emails:
             acts.append((self._say, 1))
         if has.directions:
@@ -224,7 +196,8 @@ class Story:
         self.world.tell("paused")
         self.world.configure(paused=True)
 
-    def _resume(self, rng: Random) -> None:
+    def resume(self, _: Random) -> None:
+        """The connection goes on."""
         if self.world.paused:
             self.world.tell("resumed")
             self.world.configure(paused=False)
@@ -236,118 +209,18 @@ class Story:
     def _turn(self, rng: Random) -> None:
         direction = rng.choice(["two_way", "left_to_right", "right_to_left"])
         self.world.tell(f"direction {direction}")
-        self.world.configure(_with(self.world.connection, direction=direction))
+        self.world.configure(structs.replace(self.world.connection, direction=direction))
 
     def _fall(self, rng: Random) -> None:
         account = rng.choice(["shop", "office"])
         self.world.tell(f"{account} is down")
         self.world.down.add(account)
 
-    def _back(self, rng: Random) -> None:
+    def back(self, _: Random) -> None:
+        """Every account that was down takes commands again."""
         for account in sorted(self.world.down):
             self.world.back(account)
 
-    # The end ---------------------------------------------------------------------------------------------
 
-    def rest(self) -> None:
-        """No more faults; everything is delivered and worked off; time passes until nothing is due."""
-        world, rng = self.world, Random(f"{self.seed}/rest")
-        world.faults = world.behind = False
-        if world.paused:
-            self._resume(rng)
-        self._back(rng)
-        for _ in range(ROUNDS):
-            due = world.due()
-            entries = [entry for account in ("shop", "office") for entry in world.ledger.open(account)]
-            if world.bag:
-                for message in list(world.bag):
-                    if world.deliver(message, rng, _nothing):
-                        break
-                else:
-                    raise AssertionError("messages that can't be delivered")
-            elif entries:
-                world.work(entries[0], rng, _nothing)
-            elif due:
-                world.sweep(due[0])
-            elif world.cursor < len(world.accounts["office"].log):
-                world.poll(rng, _nothing)
-            else:
-                times = [link.reconsider_at for link in world.state.links.values() if link.reconsider_at is not None]
-                if not times:
-                    return
-                world.pass_time(max(0, min(times) - world.now))
-            world.pass_time(10_000)
-        raise AssertionError("it doesn't come to rest")
-
-    def run(self, steps: Sequence[int]) -> Ended:
-        """Let the steps happen, then let everything come to rest, and judge."""
-        world = self.world
-        try:
-            for number in steps:
-                self.step(number)
-            world.tell("-- no more faults")
-            self.rest()
-            world.tell("-- a full rescan")
-            writes = world.writes
-            world.pass_time(10 * SECOND)
-            for account in ("shop", "office"):
-                world.scan(account, Random(0), _nothing)
-            self.rest()
-            if world.writes != writes:
-                world.wrong.append("the full rescan led to writes")
-        except Exception as error:
-            world.wrong.append(f"{type(error).__name__}: {error}")
-            if not isinstance(error, AssertionError):
-                raise_at = error.__traceback__
-                while raise_at is not None and raise_at.tb_next is not None:
-                    raise_at = raise_at.tb_next
-                if raise_at is not None:
-                    world.wrong[-1] += f" at {raise_at.tb_frame.f_code.co_filename}:{raise_at.tb_lineno}"
-        else:
-            world.wrong += judge(world, bound=6 * (len(steps) + 8))
-        return Ended(wrong=world.wrong, story=world.story)
-
-
-def _nothing(_: Random) -> None:
-    return
-
-
-def _with(connection, **changes):  # type: ignore[no-untyped-def]
-    import msgspec
-
-    return msgspec.structs.replace(connection, **changes)
-
-
-def play(seed: int, features: Features, steps: Sequence[int] | None = None) -> Ended:
-    """Play a seed's story, or only some of its steps."""
-    return Story(seed, features).run(range(STEPS) if steps is None else steps)
-
-
-def shrink(seed: int, features: Features) -> tuple[Ended, Features]:
-    """Return a shorter story of the seed that still ends wrong."""
-    return _shorter(seed, features), features
-
-
-def _shorter(seed: int, features: Features) -> Ended:
-    steps = list(range(STEPS))
-    ended = play(seed, features, steps)
-    kind = _kind(ended)
-    size = len(steps) // 2
-    while size:
-        start = 0
-        while start < len(steps):
-            fewer = steps[:start] + steps[start + size :]
-            tried = play(seed, features, fewer)
-            if tried.wrong and _kind(tried) == kind:
-                steps, ended = fewer, tried
-            else:
-                start += size
-        size //= 2
-    return ended
-
-
-def _kind(ended: Ended) -> str:
-    return ended.wrong[0].split(":")[0] if ended.wrong else ""
-
-
-__all__ = ["Features", "Story", "play", "replace", "shrink"]
+def nothing(_: Random) -> None:
+    """Nothing happens meanwhile."""

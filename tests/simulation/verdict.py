@@ -6,16 +6,18 @@ from tests.simulation.account import Person
 from tests.simulation.world import World
 
 TRASH = "PieSync Trash"
+BASE, PER_DEED = 4, 3
+"""The most writes: some for the first pairing, and some for each thing that a person did."""
 
 
-def judge(world: World, *, bound: int) -> list[str]:
-    """Return what is wrong with the world at rest. `bound`: the most writes that its edits can account for."""
+def judge(world: World) -> list[str]:
+    """Return what is wrong with the world at rest."""
     found = [*_open(world), *_stale(world), *_partners(world), *_tags(world)]
     for link in world.state.links.values():
         if link.status == "active":
             found += _values(world, link)
-    if world.writes > bound:
-        found.append(f"{world.writes} writes are more than {bound}")
+    if world.writes > (bound := BASE + PER_DEED * world.deeds):
+        found.append(f"writes: {world.writes} are more than {bound}, after {world.deeds} things that people did")
     return found
 
 
@@ -70,18 +72,17 @@ def _values(world: World, link: Link) -> list[str]:
             reached = here == there or present & world.provenance.held.get(target, frozenset())
             if value and not reached and not excused:
                 found.append(f"unsent: {name}={value!r} of {source[1]} never reached {target[1]}")
-        else:
-            if here != there:
-                found.append(f"unequal: {name} of {left.id} is {here!r}, of {right.id} {there!r}")
-            elif standing and not world.turned and not excused and here not in {edit.value for edit in standing}:
-                told = "; ".join(edit.story for edit in standing)
-                found.append(f"lost: {name} of {left.id} and {right.id} is {here!r}, but should be one of {told}")
+        elif here != there:
+            found.append(f"unequal: {name} of {left.id} is {here!r}, of {right.id} {there!r}")
+        elif standing and not world.turned and not excused and here not in {edit.value for edit in standing}:
+            told = "; ".join(edit.story for edit in standing)
+            found.append(f"lost: {name} of {left.id} and {right.id} is {here!r}, but should be one of {told}")
     cells = ("shop", left.id, "email"), ("office", right.id, "email")
     standing = world.provenance.standing(cells)
     here, there = left.say("email", "shop"), right.say("email", "office")
-    if len(standing) == 1 and standing[0].story.startswith("shop") and standing[0].value and here != there:
-        if world.connection.direction != "right_to_left" and not world.turned:
-            found.append(f"lost: the shop's e-mail {here!r} of {left.id} isn't {right.id}'s, which is {there!r}")
+    from_shop = len(standing) == 1 and standing[0].story.startswith("shop") and standing[0].value
+    if from_shop and here != there and world.connection.direction != "right_to_left" and not world.turned:
+        found.append(f"lost: the shop's e-mail {here!r} of {left.id} isn't {right.id}'s, which is {there!r}")
     return found
 
 
@@ -105,8 +106,10 @@ def _partners(world: World) -> list[str]:
     for account, side in (("shop", "left"), ("office", "right")):
         opposite = "office" if account == "shop" else "shop"
         for person in world.accounts[account].live():
-            if (side, person.id) in linked or not person.addresses or not world.connection.writes(
-                "right" if side == "left" else "left"
+            if (
+                (side, person.id) in linked
+                or not person.addresses
+                or not world.connection.writes("right" if side == "left" else "left")
             ):
                 continue
             twins = [
@@ -121,7 +124,7 @@ def _partners(world: World) -> list[str]:
     return found
 
 
-def person_knows(world: World, key: tuple[str, str]) -> bool:
+def _plain_which(world: World, key: tuple[str, str]) -> bool:
     """Whether it is plain which deletion's tag a person removed, if any."""
     if key in world.doubtful:
         return False
@@ -129,24 +132,24 @@ def person_knows(world: World, key: tuple[str, str]) -> bool:
 
 
 def _tags(world: World) -> list[str]:
+    """Our tag stands exactly where a contact's partner is deleted, unless a person removed it."""
     found = []
-    tombstones: dict[tuple[str, str], Link] = {}
+    bereaved = set()
     for link in world.state.links.values():
         if link.status == "ended" or not link.paired:
             continue
-        for side, account in (("left", "shop"), ("right", "office")):
-            contact_id = link.half(side).contact_id or ""  # type: ignore[arg-type]
-            other = ("office", link.right.contact_id) if side == "left" else ("shop", link.left.contact_id)
-            partner = world.accounts[other[0]].people[other[1] or ""]
-            if not world.accounts[account].people[contact_id].deleted and partner.deleted:
-                tombstones[account, contact_id] = link
-    wanted = world.connection.options.sync_deletions
+        left = world.accounts["shop"].people[link.left.contact_id or ""]
+        right = world.accounts["office"].people[link.right.contact_id or ""]
+        if right.deleted:
+            bereaved.add(("shop", left.id))
+        if left.deleted:
+            bereaved.add(("office", right.id))
+    options = world.connection.options.sync_deletions
+    tagged = {"none": (), "both": ("shop", "office"), "right_to_left": ("shop",), "left_to_right": ("office",)}[options]
     for account in world.accounts.values():
-        side = "left" if account.name == "shop" else "right"
-        into = {"none": [], "both": ["left", "right"], "right_to_left": ["left"], "left_to_right": ["right"]}[wanted]
         for person in account.live():
             key = (account.name, person.id)
-            should = key in tombstones and side in into and key not in world.untagged
-            if person_knows(world, key) and should != (TRASH in person.tags):
+            should = key in bereaved and account.name in tagged and key not in world.untagged
+            if _plain_which(world, key) and should != (TRASH in person.tags):
                 found.append(f"tag: {account.name} {person.id} should{'' if should else ' not'} be tagged")
     return found

@@ -11,7 +11,7 @@ from services.sync.core.issue import issue
 from services.sync.core.mapping import Config, can_tag
 from services.sync.core.pairing import duplicate, in_flight
 from services.sync.core.slice import Slice, clear
-from services.sync.core.state import Half, Link, Pending, Record, other
+from services.sync.core.state import Half, Link, Merged, Pending, Record, other
 
 TRASH = "PieSync Trash"
 """The tag of a contact whose partner was deleted; the name that the people who use it know."""
@@ -73,7 +73,9 @@ def _merged(state: Slice, config: Config, link: Link, side: Side, deleted: Recor
             return True
         ended = clear(replace(link, status="ended"))
         state.decide(link, ended, config, "merged", "merged into a contact that is linked already: not a deletion")
-        duplicate(state, config, state.first_sight(config, other(side), survivor.contact_id), theirs)
+        left_over = state.first_sight(config, other(side), survivor.contact_id)
+        left_over = state.put_link(replace(left_over, merged=Merged(theirs.id, survivor.addresses)))
+        duplicate(state, config, left_over, theirs)
         return True
     if theirs is not None:
         state.put_link(clear(replace(theirs, status="ended", alias_of=link.id)))

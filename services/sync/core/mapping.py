@@ -150,13 +150,19 @@ def _normal_text(text: str, type_: FieldType) -> Normal:
 @lru_cache(maxsize=65536)
 def normal_phone(text: str) -> Normal:
     """Return a phone number as it is dialled: E.164 where it has a country code, else its digits."""
-    try:
-        number = phonenumbers.parse(text, None)
-    except phonenumbers.NumberParseException:
-        digits = "".join(c for c in unicodedata.normalize("NFKC", text) if c.isdigit() or c in "+*#,;")
+    digits = "".join(c for c in unicodedata.normalize("NFKC", text) if c.isdigit() or c in "+*#,;")
+    number = _parsed(text) or _parsed(digits)
+    if number is None:
         return digits or tidy(text)
     dialled = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return f"{dialled};{number.extension}" if number.extension else dialled
+
+
+def _parsed(text: str) -> phonenumbers.PhoneNumber | None:
+    try:
+        return phonenumbers.parse(text, None)
+    except phonenumbers.NumberParseException:
+        return None
 
 
 def view(values: Values, line: Line) -> Values:
@@ -172,8 +178,9 @@ def normal_view(values: Values, line: Line, side: Side) -> Normal:
 
 
 def observed(contact: Contact, line: Line, side: Side) -> Values:
-    """Return the field's values in an observation."""
-    return contact.fields.get(line.field(side).path, ())
+    """Return the field's values in an observation, without those that say nothing."""
+    field = line.field(side)
+    return tuple(value for value in contact.fields.get(field.path, ()) if normal(value, field.type))
 
 
 def convert(value: Value, source: FieldType, target: FieldType, present: Value | None) -> Value:

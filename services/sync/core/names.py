@@ -57,6 +57,18 @@ def _keep(text: str, present: PersonName) -> PersonName | None:
     if tail and len(words) > len(tail) and words[-len(tail) :] == tail:
         rest, prefix = words[: -len(tail)], present.prefix.split()
         if prefix and len(rest) > len(prefix) and rest[: len(prefix)] == prefix:
-            return replace(present, given=" ".join(rest[len(prefix) :]), middle="", full="")
-        return replace(present, prefix="", given=" ".join(rest), middle="", full="")
+            rest = rest[len(prefix) :]
+        else:
+            prefix = []
+        given, middle = _given_and_middle(rest, present.given.split(), present.middle.split())
+        return replace(present, prefix=" ".join(prefix), given=" ".join(given), middle=" ".join(middle), full="")
     return None
+
+
+def _given_and_middle(words: list[str], given: list[str], middle: list[str]) -> tuple[list[str], list[str]]:
+    """Split what stands before the family name, keeping whichever of the two names is still at its place."""
+    if middle and len(words) > len(middle) and words[-len(middle) :] == middle:
+        return words[: -len(middle)], middle
+    if given and words[: len(given)] == given:
+        return given, words[len(given) :]
+    return words, []

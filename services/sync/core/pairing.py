@@ -47,6 +47,8 @@ def pair(state: Slice, config: Config, link: Link) -> None:
     if maker is not None:
         _awaits(state, config, link, maker)
         return
+    if _left_over(state, config, link, record):
+        return
     if _blocked(state, config, link, side, record):
         return
     for vacant in state.bereft(config, side, record):
@@ -79,6 +81,18 @@ def in_flight(state: Slice, record: Record) -> Link | None:
 def _awaits(state: Slice, config: Config, link: Link, maker: Link) -> None:
     waiting = state.waiting(link, "receipt", maker.id)
     state.decide(link, waiting, config, "wait", "a create of ours with its address has no receipt yet")
+
+
+def _left_over(state: Slice, config: Config, link: Link, record: Record) -> bool:
+    """Whether its partner was merged into a linked contact, and nothing has changed since (C5, E4)."""
+    if link.merged is None:
+        return False
+    into = state.links.get(link.merged.link)
+    if into is None or into.status == "ended" or link.merged.addresses != record.addresses:
+        state.put_link(replace(link, merged=None))
+        return False
+    duplicate(state, config, link, into)
+    return True
 
 
 def _blocked(state: Slice, config: Config, link: Link, side: Side, record: Record) -> bool:

@@ -148,6 +148,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the last answer came, microseconds since 1970."""
 
 
+class Merged(msgspec.Struct, frozen=True, array_like=True):
+    """What a contact's partner was merged into, and the contact's addresses then."""
+
+    link: str
+    addresses: tuple[str, ...]
+
+
 class Base(msgspec.Struct, frozen=True, array_like=True):
     """The pair of normalized values that both sides last agreed on, for one mapping line."""
 
@@ -175,6 +182,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The direction its last decision was taken under."""
     config_version: int = 0
     base: dict[str, Base] = msgspec.field(default_factory=dict)
+    merged: Merged | None = None
+    """Its contact's partner was merged into that link's contact: it isn't used to make the partner anew (E4)."""
     finding: Finding | None = None
     finds: int = 0
     reconsider_at: int | None = None

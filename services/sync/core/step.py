@@ -48,11 +48,12 @@ def _step(state: Slice, link_id: str) -> None:
                 "the contact is being looked at: what is known of it is in doubt",
             )
             return
+    turn(state, config, link)
+    link = state.links[link_id]
     if link.direction != config.connection.direction:
-        taken = _take_direction(state, link, config, records["left"], records["right"])
-        if taken is None:
-            return
-        link = taken
+        waiting = state.waiting(link, "config", link.connection)
+        state.decide(link, waiting, config, "wait", "the new direction waits until the write under way is settled")
+        return
     left, right = records["left"], records["right"]
     if left is None or right is None:
         pair(state, config, link)
@@ -74,16 +75,20 @@ def _in_doubt(record: Record | None) -> bool:
     return record is None or record.looking is not None or (record.contact is None and not record.deleted)
 
 
-def _take_direction(state: Slice, link: Link, config: Config, left: Record | None, right: Record | None) -> Link | None:
-    """Take over a changed direction, or return None if that has to wait (P11)."""
-    if link.unsettled:
-        waiting = state.waiting(link, "config", link.connection)
-        state.decide(link, waiting, config, "wait", "the new direction waits until the write under way is settled")
-        return None
+def turn(state: Slice, config: Config, link: Link) -> None:
+    """Let a link take over a changed direction, unless a write is under way or a contact in doubt (P11).
+
+    It must happen before an observation is folded that comes after the change: that one counts as later.
+    """
+    if link.direction == config.connection.direction or link.unsettled or config.paused or config.removed:
+        return
+    left, right = state.record(config, "left", link.left), state.record(config, "right", link.right)
+    if any(record is not None and record.looking is not None for record in (left, right)):
+        return
     base = link.base
     if left is not None and right is not None and left.contact is not None and right.contact is not None:
         base = turned(config, link, left.contact, right.contact, link.direction)
-    return state.put_link(replace(link, direction=config.connection.direction, base=base))
+    state.put_link(replace(link, direction=config.connection.direction, base=base))
 
 
 def _live(state: Slice, config: Config, link: Link, left: Record, right: Record) -> None:

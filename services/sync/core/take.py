@@ -14,7 +14,7 @@ from services.sync.core.observe import Folded, Sight, fold, fold_subscription, t
 from services.sync.core.settle import fold_find, settle
 from services.sync.core.slice import Slice
 from services.sync.core.state import Decision, Record
-from services.sync.core.step import step
+from services.sync.core.step import step, turn
 
 
 class Reconsider(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +85,9 @@ def _take_fact(state: Slice, item: Fact | Sighted) -> None:
 
 def _observe(state: Slice, account: str, contact_id: str, sight: Sight, raw: msgspec.Raw | None) -> None:
     record = state.records.get((account, contact_id))
+    if record is not None:
+        for link in state.links_of(record):
+            turn(state, state.configs[link.connection], link)
     _folded(state, fold(account, contact_id, record, sight), raw)
 
 

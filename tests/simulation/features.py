@@ -1,0 +1,29 @@
+"""What a story may contain."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Features:
+    """What may happen besides edits, echoes, delays, doubles and reordering."""
+
+    faults: bool = False
+    """Requests and answers get lost, accounts throttle."""
+    creates: bool = False
+    """People make contacts, also on both sides at once."""
+    deletions: bool = False
+    """People delete and restore contacts and remove our tag."""
+    configs: bool = False
+    """Pause and resume, config versions rise, accounts go down, workers hold the config before."""
+    directions: bool = False
+    emails: bool = False
+    """People change addresses, and approve or reject what is held."""
+    shared: bool = False
+    """Several contacts share a few addresses."""
+    clears: bool = False
+    scans: bool = False
+    between: bool = False
+    """People edit while a request of ours is on its way."""
+    finds: bool = False
+    """The target is asked before anything is created."""
+    touches: bool = False

@@ -1,0 +1,211 @@
+"""Sync around the core, in its smallest form: transactions, wakes, the sweeper, config, and a person's yes or no."""
+
+import copy
+from dataclasses import dataclass, field
+
+from msgspec import structs
+
+from services.contracts.app import Ability
+from services.contracts.commands import Create
+from services.contracts.connection import Connection, Deletions, Options
+from services.contracts.contact import SIDES, Side
+from services.contracts.receipts import Receipt
+from services.sync.core.mapping import Config, compile_config, normal_view, observed
+from services.sync.core.slice import OlderConfigError, Slice
+from services.sync.core.state import Base
+from services.sync.core.take import Input, Reconsider, take
+from tests.core.bench import BOOK, SHOP
+from tests.simulation.account import SECOND, Account
+from tests.simulation.ledger import Ledger
+from tests.simulation.message import Back, Message, told
+from tests.simulation.provenance import Provenance
+
+START = 1_790_000_000 * SECOND
+WOKEN_BY_NAME = ("address", "duplicate", "receipt", "look")
+
+
+@dataclass
+class Sync:
+    """What sync knows, the accounts it knows it of, and everything on its way between them."""
+
+    connection: Connection
+    now: int = START
+    version: int = 1
+    paused: bool = False
+    accounts: dict[str, Account] = field(default_factory=lambda: {"shop": Account("shop"), "office": Account("office")})
+    ledger: Ledger = field(default_factory=Ledger)
+    provenance: Provenance = field(default_factory=Provenance)
+    bag: list[Message] = field(default_factory=list)
+    inbox: set[str] = field(default_factory=set)
+    wakes: set[str] = field(default_factory=set)
+    down: set[str] = field(default_factory=set)
+    cursor: int = 0
+    polls: int = 0
+    scans: int = 0
+    events: int = 0
+    writes: int = 0
+    """Writes of ours that changed something."""
+    deeds: int = 0
+    """Things that people did: edits, deletions, config changes, answers to what is held."""
+    faults: bool = True
+    behind: bool = False
+    """The worker at hand read the connections before they changed last."""
+    former: dict[str, Config] | None = None
+    configs: dict[str, Config] = field(default_factory=dict)
+    finds: bool = False
+    """The office may hold more than its feed shows: it is asked before anything is created."""
+    touches: bool = False
+    """Some webhooks carry nothing but the contact's id."""
+    turned: bool = False
+    """The direction was changed: which of two values wins then is not for the provenance to say."""
+    untagged: set[tuple[str, str]] = field(default_factory=set)
+    """Contacts whose tag a person removed since their partner was deleted last."""
+    doubtful: set[tuple[str, str]] = field(default_factory=set)
+    """Contacts for whose tag two answers are right."""
+    approved: set[tuple[str, str]] = field(default_factory=set)
+    """(link, value) of held e-mails that a person let go."""
+    story: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    state: Slice = field(init=False)
+
+    def __post_init__(self) -> None:
+        office = structs.replace(BOOK, abilities=BOOK.abilities | {Ability.FIND_SEES_MORE}) if self.finds else BOOK
+        manifests = {"shop": SHOP, "office": office}
+        self.state = Slice(now=self.now, incarnation=1, configs={}, manifests=manifests, scanned=frozenset())
+        self.configure()
+
+    def tell(self, line: str) -> None:
+        """Add a line to the story."""
+        self.story.append(f"{(self.now - START) / SECOND:8.3f}  {line}")
+
+    def pass_time(self, micros: int) -> None:
+        """Let time pass."""
+        self.now += micros
+
+    def configure(self, connection: Connection | None = None, *, paused: bool | None = None) -> None:
+        """Put another config in force (a higher version), pause or resume."""
+        if connection is not None:
+            self.turned |= connection.direction != self.connection.direction
+            self.connection, self.version = connection, self.version + 1
+        self.deeds += 1
+        self.paused = self.paused if paused is None else paused
+        config = compile_config(self.connection, self.version, self.state.manifests, paused=self.paused)
+        self.former, self.configs = self.configs or None, {self.connection.name: config}
+        self.state.configs = self.configs
+        if paused is False:
+            self.wake("paused", self.connection.name)
+
+    def back(self, account: str) -> None:
+        """An account takes commands again."""
+        self.tell(f"{account} is back")
+        self.down.discard(account)
+        self.events += 1
+        # It stands in every partition of the receipts, behind those that were published before.
+        earlier = tuple(message.id for message in self.bag if isinstance(message.body, Receipt))
+        self.bag.append(Message(f"back-{self.events}", Back(account, earlier), f"{account} is back"))
+
+    def wake(self, reason: str, on: str) -> None:
+        for link in self.state.links.values():
+            if link.wait is not None and (link.wait.reason, link.wait.on) == (reason, on):
+                self.wakes.add(link.id)
+
+    def fold(self, item: Input, cause: str) -> None:
+        """One transaction of sync."""
+        state = self.state
+        state.now = self.now
+        decided = len(state.decisions)
+        if self.behind and self.former is not None:
+            # Another worker may still hold the config before: it has to roll back, or to decide nothing by it.
+            before = {name: copy.copy(value) for name, value in vars(state).items()}
+            state.configs = self.former
+            try:
+                take(state, item)
+                cause += " (under the config before)"
+            except OlderConfigError:
+                vars(state).update(before)
+                take(state, item)
+            state.configs = self.configs
+        else:
+            take(state, item)
+        self.tell(f"sync takes {cause}")
+        for decision in state.decisions[decided:]:
+            if decision.changed or decision.outcome != "nothing":
+                self.tell(f"    {decision.link[:8]}: {decision.outcome} {','.join(decision.lines)} ({decision.reason})")
+        self._collect()
+
+    def _collect(self) -> None:
+        state = self.state
+        for command, _ in state.commands:
+            self.events += 1
+            if isinstance(command, Create):
+                self._check_create(command)
+            self.bag.append(Message(f"command-{self.events}", command, told(command)))
+            self.tell(f"    -> {told(command)}")
+        state.commands.clear()
+        state.decisions.clear()
+        for link in state.links.values():
+            if link.wait is not None and link.wait.reason in WOKEN_BY_NAME and link.wait.on in state.freed:
+                self.wakes.add(link.id)
+        state.freed.clear()
+
+    def _check_create(self, command: Create) -> None:
+        known = self.state.sharing(command.aim.account, command.addresses)
+        if known:
+            self.wrong.append(f"a create for {command.addresses} is issued although {known[0].contact_id} is known")
+
+    def due(self) -> list[str]:
+        """Return the links that the sweeper has to feed."""
+        return [
+            link.id
+            for link in self.state.links.values()
+            if link.id in self.wakes
+            or (link.reconsider_at is not None and link.reconsider_at <= self.now)
+            or (link.status != "ended" and link.config_version < self.version)
+            or (link.wait is not None and link.wait.reason == "paused" and not self.paused)
+        ]
+
+    def sweep(self, link: str) -> None:
+        """Reconsider one link."""
+        self.wakes.discard(link)
+        self.fold(Reconsider(link=link), f"reconsider {link[:8]}")
+
+    def held(self) -> list[tuple[str, Side, str]]:
+        """Return the link, side and line of everything that waits for a person's yes."""
+        return [
+            (link.id, side, line)
+            for link in self.state.links.values()
+            if link.status != "ended"
+            for side in SIDES
+            for line, hold in link.half(side).held.items()
+            if not hold.approved
+        ]
+
+    def say(self, link_id: str, side: Side, line_id: str, *, approved: bool) -> None:
+        """A person approves or rejects what is held; the link is stepped in the same transaction."""
+        self.deeds += 1
+        link = self.state.links[link_id]
+        half, config = link.half(side), self.state.configs[link.connection]
+        hold = half.held[line_id]
+        self.tell(f"a person {'approves' if approved else 'rejects'} {line_id}={hold.value} into {side}")
+        if approved:
+            self.approved.add((link_id, hold.value))
+            half = structs.replace(half, held={**half.held, line_id: structs.replace(hold, approved=True)})
+            self.state.put_link(link.with_half(side, half))
+        else:
+            left, right = (self.state.record(config, each, link.half(each)) for each in SIDES)
+            if left is None or right is None or left.contact is None or right.contact is None:
+                return
+            line = next(line for line in config.lines if line.id == line_id)
+            sides = (
+                normal_view(observed(left.contact, line, "left"), line, "left"),
+                normal_view(observed(right.contact, line, "right"), line, "right"),
+            )
+            half = structs.replace(half, held={key: kept for key, kept in half.held.items() if key != line_id})
+            base = {**link.base, line_id: Base(*sides)}
+            self.state.put_link(structs.replace(link.with_half(side, half), base=base))
+        self.fold(Reconsider(link=link_id), f"a person's word about {link_id[:8]}")
+
+
+def two_way(*, deletions: Deletions) -> Connection:
+    """Return the connection of the simulation."""
+    return Connection(name="shop-office", left="shop", right="office", options=Options(sync_deletions=deletions))
