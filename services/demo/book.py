@@ -14,7 +14,10 @@ _QUERY = (
     '<C:addressbook-query xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:carddav"><prop><getetag/><C:address-data/>'
     "</prop>{filter}</C:addressbook-query>"
 )
-_WITH_EMAIL = '<C:filter><C:prop-filter name="EMAIL"><C:text-match match-type="equals">{}</C:text-match></C:prop-filter></C:filter>'
+_WITH_EMAIL = (
+    '<C:filter><C:prop-filter name="EMAIL"><C:text-match match-type="equals">{}</C:text-match></C:prop-filter>'
+    "</C:filter>"
+)
 _ANY = '<C:filter><C:prop-filter name="FN"/></C:filter>'
 _DAV, _CARDDAV = "{DAV:}", "{urn:ietf:params:xml:ns:carddav}"
 
@@ -79,8 +82,8 @@ class Book:
         """Delete a card."""
         await self._ask("DELETE", card.path, "", {"if-match": card.etag})
 
-    async def _query(self, filter: str) -> list[Card]:
-        answer = await self._ask("REPORT", self.url, _QUERY.format(filter=filter), {"depth": "1"})
+    async def _query(self, which: str) -> list[Card]:
+        answer = await self._ask("REPORT", self.url, _QUERY.format(filter=which), {"depth": "1"})
         found = []
         for row in ET.fromstring(answer.content).iter(f"{_DAV}response"):  # noqa: S314 - the answer of our own child
             path, etag = row.findtext(f"{_DAV}href"), row.findtext(f".//{_DAV}getetag")

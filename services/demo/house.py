@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 
 from services.contracts.contact import Contact
+from services.demo.child import DemoError
 from services.demo.screen import Line, Screen
 from services.ingest.cursor import scan_again
 from services.runtime.log import EVENTS
@@ -46,6 +48,9 @@ FROM sync.journal AS j LEFT JOIN sync.link AS l ON l.id = j.link
 WHERE j.number > $1 AND j.link IS NOT NULL ORDER BY j.number
 """
 _LAST = "SELECT coalesce(max(number), 0) FROM sync.journal"
+_READY_SECONDS = 60.0
+_PAUSE = 0.05
+_AFTERWARDS = frozenset({"written", "absent", "nothing"})
 
 
 class _Fact(msgspec.Struct, frozen=True):
@@ -61,6 +66,7 @@ class House:
     def __init__(self, store: Store, screen: Screen) -> None:
         self._store = store
         self._screen = screen
+        self._following = asyncio.Lock()
         self._offsets: list[int] = []
         self._number = 0
         self._people: dict[str, str] = {}
@@ -75,6 +81,16 @@ class House:
         async with self._store.transaction() as database:
             for account in ("book", "shop"):
                 await scan_again(database, account)
+
+    async def ready(self) -> None:
+        """Wait until both accounts have been read and what followed from it is done. Raises `DemoError`."""
+        deadline = asyncio.get_running_loop().time() + _READY_SECONDS
+        while not (await self.scanned() and await self.quiet()):
+            if asyncio.get_running_loop().time() > deadline:
+                raise DemoError(
+                    f"The two accounts weren't read within {_READY_SECONDS:.0f} s: `contactsync status` says why."
+                )
+            await asyncio.sleep(_PAUSE)
 
     async def scanned(self) -> bool:
         """Whether both accounts have been read from start to end."""
@@ -91,12 +107,13 @@ class House:
 
     async def follow(self) -> None:
         """Show the events and decisions since the last time."""
-        for row in await self._store.fetch(_EVENTS, EVENTS, self._offsets):
-            self._offsets[row["partition"]] = row["offset"] + 1
-            self._event(row)
-        for row in await self._store.fetch(_JOURNAL, self._number):
-            self._number = row["number"]
-            self._decision(row)
+        async with self._following:
+            for row in await self._store.fetch(_EVENTS, EVENTS, self._offsets):
+                self._offsets[row["partition"]] = row["offset"] + 1
+                self._event(row)
+            for row in await self._store.fetch(_JOURNAL, self._number):
+                self._number = row["number"]
+                self._decision(row)
 
     def _event(self, row: Any) -> None:
         headers = dict(msgspec.msgpack.decode(row["headers"]))
@@ -112,8 +129,10 @@ class House:
         self._screen.add(Line(row["at"], "event", fact.account, who, type, fact.origin))
 
     def _decision(self, row: Any) -> None:
+        if row["input"].startswith("receipt.") and row["outcome"] in _AFTERWARDS:
+            return  # the line of the write, or the next one, says it
         who = next((self._people[id] for id in (row["left_id"], row["right_id"]) if id in self._people), "")
         lines = ", ".join(msgspec.json.decode(row["detail"])["lines"]) if row["detail"] else ""
         kind = {"held": "held", "hold": "held", "refused": "refused"}.get(row["outcome"], "decided")
         what = f"{row['outcome']} {lines}".strip()
-        self._screen.add(Line(row["at"], kind, "", who, f"{what}: {row['reason']}", row["input"]))
+        self._screen.add(Line(row["at"], kind, row["connection"] or "", who, f"{what}: {row['reason']}"))

@@ -7,6 +7,7 @@ It ends with its parent, however that ends.
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import os
 import pickle
 import runpy
@@ -46,6 +47,10 @@ def localstripe(descriptor: int, state: Path) -> None:
     Here it has a file of its own, replaced whole and once per request. And it answers a repeated idempotency key with
     the first answer, as Stripe does (https://docs.stripe.com/api/idempotent_requests): by itself it doesn't know them.
     """
+    # A killed demo's localstripe may be about to end: until then the file is its own. Held until the process ends.
+    lock = state.with_suffix(".lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
     from aiohttp import web  # noqa: PLC0415 - only this branch has it
     from localstripe import resources, server  # noqa: PLC0415 - as above
 

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Coroutine
 from importlib import resources
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -35,7 +33,6 @@ from services.runtime.settings import Settings
 _PORTS = {"hooks": 8420, "shop": 8421, "book": 8422}
 """Where the demo is found if nobody else is there."""
 _FOLLOW_SECONDS = 0.05
-_SCAN_SECONDS = 60.0
 
 
 async def run(settings: Settings, *, exit_: bool) -> int:
@@ -44,44 +41,50 @@ async def run(settings: Settings, *, exit_: bool) -> int:
     `exit_` ends it with the story. Raises `DemoError`, and what `installed` raises, each with a sentence.
     """
     servers.require()
-    # Its own data beside the real one's, its own PostgreSQL, a free port: a demo never meets an installation.
-    settings = settings.model_copy(
-        update={
-            "data_dir": settings.data_dir / "demo",
-            "store_url": None,
-            "secret_key": None,
-            "log_url": "postgres:",
-            "listen": "127.0.0.1:0",
-        }
-    )
     telemetry.configure(settings.log_format, "warning")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(name, stop.set)
-    return await _until(stop, _Demo(settings, stop).play(exit_=exit_))
-
-
-async def _until(stop: asyncio.Event, play: Coroutine[Any, Any, int]) -> int:
-    """Play until it is over or somebody stops it."""
-    playing, stopping = asyncio.create_task(play), asyncio.create_task(stop.wait())
+    demo = Demo(settings)
+    playing, stopping = asyncio.create_task(demo.play(exit_=exit_)), asyncio.create_task(stop.wait())
     await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+    await _cancel(stopping)
     if not playing.done():
-        playing.cancel()
-        await asyncio.wait({playing})
-    return 0 if playing.cancelled() else playing.result()
+        await _cancel(playing)
+    if not playing.cancelled():
+        playing.result()
+    return 1 if demo.failures else 0
 
 
-class _Demo:
-    def __init__(self, settings: Settings, stop: asyncio.Event) -> None:
-        self._settings = settings
-        self._folder = settings.data_dir.resolve()
-        self._stop = stop
+class _Run(msgspec.Struct, frozen=True):
+    run: int = 0
+    finished: bool = True
+
+
+class Demo:
+    """One run of the demo on the folder that `settings` name, which nobody else may be using."""
+
+    def __init__(self, settings: Settings) -> None:
+        # Its own data beside the real one's, its own PostgreSQL, a free port: a demo never meets an installation.
+        self._settings = settings.model_copy(
+            update={
+                "data_dir": settings.data_dir / "demo",
+                "store_url": None,
+                "secret_key": None,
+                "log_url": "postgres:",
+                "listen": "127.0.0.1:0",
+            }
+        )
+        self._folder = self._settings.data_dir.resolve()
         self._screen = Screen()
-        self._failures = 0
+        self.failures = 0
+        """Steps that weren't in step."""
+        self.scene: asyncio.Future[Scene] = asyncio.get_running_loop().create_future()
+        """What is up, once the story has been told."""
 
-    async def play(self, *, exit_: bool) -> int:
+    async def play(self, *, exit_: bool) -> None:
+        """Start everything, tell the story, and stay up unless `exit_`. Raises as `run`."""
         begun = time.perf_counter()
         async with contextlib.AsyncExitStack() as stack:
             installation = await stack.enter_async_context(installed(self._settings))
@@ -113,22 +116,21 @@ class _Demo:
             for watcher in watching:
                 stack.push_async_callback(_cancel, watcher)
             await _first_end({told, roles} | watching)
-            status = 0 if self._failures == 0 else 1
-            if not exit_:
+            self.scene.set_result(scene)
+            if exit_:
+                self._note_run(scene.run, finished=True)
+            else:
                 self._invite(scene)
                 follower = asyncio.create_task(self._follow(house))
                 stack.push_async_callback(_cancel, follower)
                 await _first_end({follower, roles} | watching)
-        return status
 
     async def _tell(self, scene: Scene, begun: float) -> None:
         house, screen = scene.house, self._screen
         if scene.run > 1 and not self._finished:
-            screen.say("The run before this one was cut short: both accounts are read again from start to end.\n")
+            screen.say("The last run was stopped in the midst: both accounts are read again from start to end.\n")
             await house.scan_again()
-        async with asyncio.timeout(_SCAN_SECONDS):
-            while not (await house.scanned() and await house.quiet()):
-                await asyncio.sleep(_FOLLOW_SECONDS)
+        await house.ready()
         await house.begin()
         screen.say(f"Run {scene.run} on {self._folder}, up in {time.perf_counter() - begun:.1f} s.", "dim")
         following = asyncio.create_task(self._follow(house))
@@ -141,30 +143,32 @@ class _Demo:
                 try:
                     note = await step.play(scene)
                 except (NotInStep, httpx2.HTTPError, LookupError, StopIteration, RuntimeError) as error:
-                    self._failures += 1
+                    self.failures += 1
                     await screen.settle(house.follow)
-                    screen.say(f"    NOT in step: {error or type(error).__name__}", "bold red")
+                    screen.say(f"    NOT in step: {str(error) or type(error).__name__}", "bold red")
                 else:
                     await screen.settle(house.follow)
                     screen.say(f"    in step: {note}", "green")
         finally:
             await _cancel(following)
-        (self._folder / "run.json").write_bytes(msgspec.json.encode({"run": scene.run, "finished": True}))
         screen.say(f"\n{scene.figures.told()}")
         screen.say(f"the story took {time.perf_counter() - scene.started:.0f} s")
-        screen.say(f"demo: {len(STEPS) - self._failures} of {len(STEPS)} steps in step", "bold")
+        screen.say(f"demo: {len(STEPS) - self.failures} of {len(STEPS)} steps in step", "bold")
 
     def _begin_run(self) -> int:
         """Count this run: its people are its own, whatever became of the ones before."""
-        file = self._folder / "run.json"
-        before = {"run": 0, "finished": True}
+        before = _Run()
         with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-            before = msgspec.json.decode(file.read_bytes(), type=dict[str, int | bool])
-        self._finished = bool(before["finished"])
-        half = file.with_suffix(".new")
-        half.write_bytes(msgspec.json.encode({"run": before["run"] + 1, "finished": False}))
-        half.replace(file)
-        return int(before["run"]) + 1
+            before = msgspec.json.decode((self._folder / "run.json").read_bytes(), type=_Run)
+        self._finished = before.finished
+        self._note_run(before.run + 1, finished=False)
+        return before.run + 1
+
+    def _note_run(self, run: int, *, finished: bool) -> None:
+        """`finished`: every webhook was waited for; those that localstripe hadn't sent when it ended are lost."""
+        half = self._folder / "run.new"
+        half.write_bytes(msgspec.json.encode(_Run(run, finished)))
+        half.replace(self._folder / "run.json")
 
     async def _apply(self, installation: Installation, shop: str, book: str) -> None:
         environ = {
@@ -249,7 +253,7 @@ async def _first_end(tasks: set[asyncio.Task[None]]) -> None:
         task.result()
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.wait({task})
 

@@ -65,8 +65,8 @@ class Screen:
         parts = (
             (f"  {clock} ", "dim"),
             (f" {line.kind:<8}", _STYLES.get(line.kind, "")),
-            (f" {line.account:<5}", "bold"),
-            (f" {visible(line.who):<28}", ""),
+            (f" {line.account:<9}", "bold"),
+            (f" {visible(line.who):<30}", ""),
             (f" {visible(line.what)}", ""),
             (f"  {note}" if note else "", "dim"),
         )

@@ -37,7 +37,7 @@ def require() -> None:
 @contextlib.asynccontextmanager
 async def stripe_server(folder: Path, http: httpx2.AsyncClient) -> AsyncIterator[tuple[str, Child]]:
     """Run localstripe on a free port with its data in `folder`; gives its address and its process."""
-    folder.mkdir(exist_ok=True)
+    _make_folder(folder)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         arguments = ["localstripe", str(listener.fileno()), str(folder / "state.pickle")]
@@ -53,7 +53,7 @@ async def stripe_server(folder: Path, http: httpx2.AsyncClient) -> AsyncIterator
 @contextlib.asynccontextmanager
 async def book_server(folder: Path, http: httpx2.AsyncClient) -> AsyncIterator[tuple[str, Child]]:
     """Run Radicale on a free port with its data in `folder`; gives its address and its process."""
-    folder.mkdir(exist_ok=True)
+    _make_folder(folder)
     for attempt in range(_TRIES):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]  # somebody may take it before Radicale does: then another is tried
@@ -69,6 +69,10 @@ async def book_server(folder: Path, http: httpx2.AsyncClient) -> AsyncIterator[t
             return
         finally:
             await child.stop()
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _configured(folder: Path, port: int) -> Path:

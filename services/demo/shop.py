@@ -26,15 +26,18 @@ class Shop:
 
     async def create(self, **fields: str | Mapping[str, str]) -> Customer:
         """Make a customer."""
-        return await self._ask("POST", "/v1/customers", fields)
+        made: Customer = await self._ask("POST", "/v1/customers", fields)
+        return made
 
     async def change(self, id: str, **fields: str | Mapping[str, str]) -> Customer:
         """Change a customer."""
-        return await self._ask("POST", f"/v1/customers/{id}", fields)
+        changed: Customer = await self._ask("POST", f"/v1/customers/{id}", fields)
+        return changed
 
     async def get(self, id: str) -> Customer:
         """Read a customer."""
-        return await self._ask("GET", f"/v1/customers/{id}", {})
+        found: Customer = await self._ask("GET", f"/v1/customers/{id}", {})
+        return found
 
     async def with_email(self, email: str) -> list[Customer]:
         """Read the customers with this e-mail address."""

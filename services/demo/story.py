@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -34,7 +35,7 @@ async def _created(scene: Scene) -> str:
     notes = []
     for person in people.values():
         expected = f"1 card: {person.name}, {_digits(person.phone)}, {person.street}"
-        await scene.agree(expected, lambda person=person: _card(scene, person.email))
+        await scene.agree(expected, partial(_card, scene, person.email))
         notes.append(scene.by_webhook([person.email], [person.email]))
     return ", ".join(notes[:1] + [note.rpartition("request ")[2] for note in notes[1:]])
 

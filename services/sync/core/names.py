@@ -1,6 +1,5 @@
 """A person's name as one text and in parts: joining loses nothing, splitting changes only what changed."""
 
-from msgspec.structs import replace
 from nameparser import HumanName
 
 from services.contracts.contact import PersonName
@@ -46,23 +45,36 @@ def _plain(text: str) -> PersonName:
 
 
 def _keep(text: str, present: PersonName) -> PersonName | None:
-    words = text.split()
-    head = tidy(f"{present.prefix} {present.given} {present.middle}").split()
-    tail = tidy(f"{present.family} {present.suffix}").split()
-    if head and len(words) > len(head) and words[: len(head)] == head:
-        rest, suffix = words[len(head) :], present.suffix.split()
-        if suffix and len(rest) > len(suffix) and rest[-len(suffix) :] == suffix:
-            return replace(present, family=" ".join(rest[: -len(suffix)]), full="")
-        return replace(present, family=" ".join(rest), suffix="", full="")
-    if tail and len(words) > len(tail) and words[-len(tail) :] == tail:
-        rest, prefix = words[: -len(tail)], present.prefix.split()
-        if prefix and len(rest) > len(prefix) and rest[: len(prefix)] == prefix:
-            rest = rest[len(prefix) :]
-        else:
-            prefix = []
-        given, middle = _given_and_middle(rest, present.given.split(), present.middle.split())
-        return replace(present, prefix=" ".join(prefix), given=" ".join(given), middle=" ".join(middle), full="")
-    return None
+    """Keep the parts of `present` that stand at their place; None if neither side of the name does."""
+    words, parsed = text.split(), HumanName(text)
+    prefix = _at_start(words, present.prefix.split()) or _at_start(words, parsed.title.split())
+    words = words[len(prefix) :]
+    suffix = _at_end(words, present.suffix.split()) or _at_end(words, parsed.suffix.split())
+    words = words[: len(words) - len(suffix)]
+    given, middle, family = present.given.split(), present.middle.split(), present.family.split()
+    if _at_end(words, family):
+        given, middle = _given_and_middle(words[: -len(family)], given, middle)
+    elif _at_start(words, given + middle):
+        family = words[len(given + middle) :]
+    else:
+        return None
+    return PersonName(
+        prefix=" ".join(prefix),
+        given=" ".join(given),
+        middle=" ".join(middle),
+        family=" ".join(family),
+        suffix=" ".join(suffix),
+    )
+
+
+def _at_start(words: list[str], part: list[str]) -> list[str]:
+    """Return the part if the words begin with it and go on."""
+    return part if part and len(words) > len(part) and words[: len(part)] == part else []
+
+
+def _at_end(words: list[str], part: list[str]) -> list[str]:
+    """Return the part if the words end with it and something stands before."""
+    return part if part and len(words) > len(part) and words[-len(part) :] == part else []
 
 
 def _given_and_middle(words: list[str], given: list[str], middle: list[str]) -> tuple[list[str], list[str]]:

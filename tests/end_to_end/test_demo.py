@@ -1,0 +1,206 @@
+"""`contactsync demo`, as people start it: twice, twice at once, and killed in the midst."""
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from services.demo.book import Book, Card
+from services.demo.play import Demo
+from services.demo.servers import book_server, stripe_server
+from services.demo.shop import Customer, Shop
+from services.demo.story import STEPS, TRASH
+from services.runtime.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+ALL = f"demo: {len(STEPS)} of {len(STEPS)} steps in step"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A data folder that PostgreSQL's user may pass through; nothing may be running on it in the end."""
+    folder = Path(tempfile.mkdtemp(prefix="contactsync-demo-"))
+    folder.chmod(0o755)
+    yield folder
+    left = processes(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    assert left == []
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CONTACTSYNC_")}
+    environ |= {"CONTACTSYNC_DATA_DIR": str(folder), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "services.cli", "demo", *arguments],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process: "subprocess.Popen[str]", seconds: float = 60) -> str:
+    """What it printed; it has `seconds` to end by itself."""
+    try:
+        printed, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        printed, _ = process.communicate()
+        pytest.fail(f"the demo didn't end within {seconds} s; it printed:\n{printed}")
+    return printed
+
+
+def processes(folder: Path) -> list[str]:
+    """The command lines of live processes that name the folder, or work in it."""
+    if sys.platform != "linux":
+        pytest.skip("processes are found by /proc")
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(folder) in words or (entry / "cwd").readlink().is_relative_to(folder):
+                found.append(words)
+    return found
+
+
+async def test_the_demo_is_in_step_and_so_is_its_next_run(folder: Path) -> None:
+    for run in (1, 2):
+        process = start(folder, "--exit")
+        printed = ended(process)
+        assert process.returncode == 0, printed
+        assert f"Run {run} on " in printed
+        assert ALL in printed.splitlines()
+        assert processes(folder) == []
+
+
+async def test_f1_after_the_story_a_minute_and_a_full_rescan_add_no_write(folder: Path) -> None:
+    demo = Demo(Settings(data_dir=folder))
+    playing = asyncio.create_task(demo.play(exit_=False))
+    try:
+        told_all: set[asyncio.Future[object]] = {playing, demo.scene}  # type: ignore[arg-type]
+        await asyncio.wait(told_all, timeout=90, return_when=asyncio.FIRST_COMPLETED)
+        assert not playing.done(), playing.exception()
+        assert demo.failures == 0
+        scene = demo.scene.result()
+        written = scene.writes()
+
+        other = start(folder, "--exit")
+        sentence = await asyncio.to_thread(ended, other)
+        assert other.returncode == 1
+        assert sentence.startswith("contactsync already runs on ")
+        assert len(sentence.splitlines()) == 1
+
+        await asyncio.sleep(60)  # the promise is about this minute
+        assert scene.writes() == written
+
+        asked = len(scene.to_shop.exchanges), len(scene.to_book.exchanges)
+        await scene.house.scan_again()
+        await scene.house.ready()
+        assert any(each.path.startswith("/v1/customers?") for each in scene.to_shop.exchanges[asked[0] :])
+        assert any(each.method == "REPORT" for each in scene.to_book.exchanges[asked[1] :])
+        assert scene.writes() == written
+    finally:
+        playing.cancel()
+        await asyncio.wait({playing})
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+async def test_a_demo_that_is_stopped_leaves_no_process_behind(folder: Path, sign: signal.Signals) -> None:
+    process = start(folder)
+    printed = await until(process, "Run ")
+    process.send_signal(sign)
+    printed += ended(process)
+    assert process.returncode == 0, printed
+    assert "Traceback" not in printed
+    assert processes(folder) == []
+
+
+MOMENTS = (
+    "# Customers",
+    "Run ",
+    "event    shop",
+    "written  book",
+    " 2  ",
+    " 5  ",
+    " 7  ",
+    "a new customer",
+    "held     ",
+    "contact.deleted",
+)
+"""What a killed demo printed last, more or less."""
+
+
+async def test_a_demo_that_is_killed_at_ten_moments_goes_on_and_makes_nothing_twice(folder: Path) -> None:
+    for moment in MOMENTS:
+        process = start(folder, "--exit")
+        await until(process, moment)
+        process.kill()
+        process.communicate()
+    last = start(folder, "--exit")
+    printed = ended(last)
+    assert last.returncode == 0, printed
+    assert ALL in printed.splitlines()
+
+    async with sides(folder / "demo") as (shop, book):
+        customers = {email_of(customer): customer for customer in await shop.all()}
+        cards = {card.value("EMAIL"): card for card in await book.all()}
+        assert len(customers) == len(await shop.all()), "two customers have one e-mail address"
+        assert len(cards) == len(await book.all()), "two cards have one e-mail address"
+    runs = int(re.findall(r"^Run (\d+) on ", printed, re.MULTILINE)[0])
+    assert runs >= len(MOMENTS) - 1, "hardly any run was killed in its story"
+    assert {f"ada.{runs}@example.com", f"mary.{runs}@example.com"} < cards.keys()
+    live = {email: one for email, one in customers.items() if TRASH not in one["metadata"]}
+    # Held and never approved: Stripe keeps the old address, as it should.
+    held = {f"rear.admiral.{n}@example.com": f"grace.{n}@example.com" for n in range(1, runs)}
+    paired = {held[email] if email in held and held[email] in live else email: card for email, card in cards.items()}
+    assert live.keys() == paired.keys()
+    assert {email: told(one) for email, one in live.items()} == {email: told(card) for email, card in paired.items()}
+
+
+async def until(process: "subprocess.Popen[str]", words: str, seconds: float = 60) -> str:
+    """Read what the demo prints until a line has the words."""
+    assert process.stdout is not None
+    printed = ""
+    async with asyncio.timeout(seconds):
+        while line := await asyncio.to_thread(process.stdout.readline):
+            printed += line
+            if words in line:
+                return printed
+    return pytest.fail(f"the demo ended before it printed {words!r}:\n{printed}")
+
+
+@contextlib.asynccontextmanager
+async def sides(folder: Path) -> AsyncIterator[tuple[Shop, Book]]:
+    """The two other servers alone, on the demo's data."""
+    async with (
+        httpx2.AsyncClient(timeout=30, trust_env=False) as http,
+        stripe_server(folder / "localstripe", http) as (shop, _),
+        book_server(folder / "radicale", http) as (book, _),
+    ):
+        yield Shop(http, shop), Book(http, book)
+
+
+def email_of(customer: Customer) -> str:
+    return str(customer["email"])
+
+
+def told(one: Customer | Card) -> tuple[str, str]:
+    name, phone = (
+        (one.value("FN"), one.value("TEL")) if isinstance(one, Card) else (str(one["name"]), str(one["phone"] or ""))
+    )
+    return name, re.sub(r"\D", "", phone)
