@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from uuid import UUID
 
 from services.contracts.contact import SIDES
 from services.contracts.envelope import derived
@@ -10,7 +9,7 @@ from services.contracts.events import ContactChanged, ContactDeleted, ContactTou
 from services.contracts.receipts import Absent, Found, Receipt, Stale, Unchanged, Written
 from services.runtime.store import Connection as Database
 from services.sync.configs import Configs
-from services.sync.core.identity import addresses
+from services.sync.core.identity import addresses, link_id
 from services.sync.core.slice import ContactKey
 from services.sync.core.take import Input, Reconsider, Sighted
 
@@ -93,14 +92,6 @@ def _name_seen(keys: Keys, receipt: Receipt, configs: Configs) -> None:
     if seen is not None and account in configs.manifests:
         keys.contacts.add((account, seen.contact_id))
         keys.addresses.update(addresses(seen.contact, configs.manifests[account]))
-
-
-def link_id(mark: str | None) -> str | None:
-    """Return the link that a contact's mark names, or None: a mark is text that anyone may have written."""
-    try:
-        return None if mark is None else str(UUID(mark))
-    except ValueError:
-        return None
 
 
 def _mark(mark: str | None) -> list[str]:

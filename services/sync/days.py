@@ -4,6 +4,7 @@ import asyncio
 from datetime import date, timedelta
 from typing import LiteralString, NoReturn
 
+import asyncpg
 import structlog
 
 from services.runtime.log.errors import is_passing
@@ -28,7 +29,8 @@ async def keep_days(store: Store) -> NoReturn:
         try:
             await store.retrying(tend_days, repeatable=True)
         except Exception as error:
-            if not is_passing(error):
+            # A day that has begun while its partition was made: it stays in the default partition.
+            if not (is_passing(error) or isinstance(error, asyncpg.CheckViolationError)):
                 raise
             structlog.get_logger().warning("days_put_off", error=type(error).__name__)
         await asyncio.sleep(HOUR)

@@ -11,7 +11,7 @@ from services.contracts.envelope import derived, headers, seal
 from services.runtime.log import PARKED, commands_topic
 from services.runtime.log import Record as LogRecord
 from services.runtime.store import Connection as Database
-from services.sync.closure import link_id
+from services.sync.core.identity import link_id
 from services.sync.core.slice import ContactKey, Slice
 from services.sync.core.state import Decision, Link
 
@@ -224,7 +224,7 @@ async def _save_journal(database: Database, now: int, journal: list[Journalled])
         [row.position for row in journal],
         [row.decision.config_version for row in journal],
         [row.decision.outcome for row in journal],
-        [row.decision.reason for row in journal],
+        [row.decision.reason.replace("\0", "\ufffd") for row in journal],
         [msgspec.json.encode({"lines": row.decision.lines}) if row.decision.lines else None for row in journal],
     )
 

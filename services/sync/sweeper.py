@@ -22,7 +22,9 @@ IDLE = 0.25
 SEED_AGAIN = 60.0
 """Seconds after which contacts without a link are looked for again."""
 
-_DUE = "SELECT id::text FROM sync.link WHERE reconsider_at <= now() ORDER BY reconsider_at LIMIT $1"
+_DUE = """
+SELECT id::text FROM sync.link WHERE reconsider_at <= now() AND id <> ALL($2::uuid[]) ORDER BY reconsider_at LIMIT $1
+"""
 _WOKEN = "SELECT id, link::text FROM sync.wake ORDER BY id LIMIT $1"
 _AWAKE = "DELETE FROM sync.wake WHERE id = ANY($1::bigint[])"
 _OUTDATED = """
@@ -130,7 +132,7 @@ class Sweeper:
         return fed
 
     async def _due(self) -> bool:
-        rows = await self._store.fetch(_DUE, CHUNK)
+        rows = await self._store.fetch(_DUE, CHUNK, [link for kind, link in self._failed if kind == "reconsider"])
         return await self._feed([_reconsider(row["id"]) for row in rows])
 
     async def _suspects(self) -> bool:

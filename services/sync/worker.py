@@ -132,17 +132,19 @@ class Worker:
         except Exception as error:
             if is_passing(error) or isinstance(error, FencedError) or self._poison >= POISON:
                 raise
-            self._poison += 1
-            reason = f"it can't be taken in ({type(error).__name__})"
-            structlog.get_logger().exception(
-                "message_parked", topic=batch.partition.topic, offset=one.record.offset, error=type(error).__name__
-            )
+            await self._aside(batch, one, error)
 
-            async def aside(database: Database) -> None:
-                await batch.advance(database, one.record.offset + 1)
-                await park(database, one.record, reason)
+    async def _aside(self, batch: Batch, one: Taken, error: Exception) -> None:
+        self._poison += 1
+        structlog.get_logger().exception(
+            "message_parked", topic=batch.partition.topic, offset=one.record.offset, error=type(error).__name__
+        )
 
-            await self._store.retrying(aside)
+        async def work(database: Database) -> None:
+            await batch.advance(database, one.record.offset + 1)
+            await park(database, one.record, f"it can't be taken in ({type(error).__name__})")
+
+        await self._store.retrying(work)
 
     async def _fold(self, batch: Batch, run: Sequence[Taken]) -> bool:
         async def begin(database: Database) -> list[Cause]:
@@ -195,5 +197,10 @@ class Worker:
             elif isinstance(taken.message, AccountBack):
                 await database.execute(_BACK, taken.message.account)
 
-        await self._store.retrying(work)
+        try:
+            await self._store.retrying(work)
+        except Exception as error:
+            if is_passing(error) or isinstance(error, FencedError) or self._poison >= POISON:
+                raise
+            await self._aside(batch, taken, error)
         self._on_commit()

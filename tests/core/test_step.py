@@ -1,9 +1,9 @@
 from services.contracts.commands import Create, Tag, Update
-from services.contracts.contact import PersonName
+from services.contracts.contact import Fields, PersonName
 from tests.core.bench import Bench, writes
 
-ADA = {"name": ("Ada King",), "email": ("ada@example.com",), "phone": ("+1 202 555 0101",)}
-CARD = {"n": (PersonName(given="Ada", family="King"),), "email": ("ada@example.com",), "tel": ("+12025550101",)}
+ADA: Fields = {"name": ("Ada King",), "email": ("ada@example.com",), "phone": ("+1 202 555 0101",)}
+CARD: Fields = {"n": (PersonName(given="Ada", family="King"),), "email": ("ada@example.com",), "tel": ("+12025550101",)}
 
 
 def test_a_customer_without_a_partner_is_created_with_its_fields() -> None:

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable
+from uuid import UUID
 
 from services.contracts.app import Manifest
 from services.contracts.contact import Contact
@@ -27,3 +28,11 @@ def addresses(contact: Contact, manifest: Manifest) -> tuple[str, ...]:
 def distinct(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the non-empty texts, each once, in order."""
     return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def link_id(mark: str | None) -> str | None:
+    """Return the link that a contact's mark names, or None: a mark is text that anyone may have written."""
+    try:
+        return None if mark is None else str(UUID(mark))
+    except ValueError:
+        return None

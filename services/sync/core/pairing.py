@@ -6,7 +6,7 @@ from services.contracts.app import Ability
 from services.contracts.commands import Create, Find
 from services.contracts.contact import SIDES, Contact, Fields, Side
 from services.contracts.envelope import derived
-from services.sync.core.identity import addresses, distinct
+from services.sync.core.identity import addresses, distinct, link_id
 from services.sync.core.issue import issue
 from services.sync.core.mapping import Config, normal_view, observed, wanted_values
 from services.sync.core.slice import Slice, clear
@@ -64,10 +64,10 @@ def in_flight(state: Slice, record: Record) -> Link | None:
 
     It carries the link's id as its mark, or one of its addresses is being created in its account.
     """
-    mark = record.contact.mark if record.contact is not None else None
+    mark = link_id(record.contact.mark) if record.contact is not None else None
     makers = [mark, *(state.reservations.get((record.account, address)) for address in record.addresses)]
-    for link_id in makers:
-        maker = None if link_id is None else state.links.get(link_id)
+    for made_by in makers:
+        maker = None if made_by is None else state.links.get(made_by)
         config = None if maker is None else state.configs.get(maker.connection)
         if maker is None or config is None:
             continue

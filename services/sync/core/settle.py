@@ -19,6 +19,7 @@ from services.contracts.receipts import (
     Unknown,
     Written,
 )
+from services.sync.core.identity import link_id
 from services.sync.core.mapping import Config, normal_view, observed
 from services.sync.core.slice import Slice, clear
 from services.sync.core.state import Base, Half, Link, Pending, Refusal, Wait
@@ -61,7 +62,7 @@ def settle(state: Slice, config: Config, receipt: Receipt) -> Settled:
             return _deferred(state, config, link, aim.side, freed, pending, outcome)
         case Stale():
             after = link.with_half(aim.side, freed)
-            if pending.kind == "create" and outcome.seen.contact.mark == link.id:
+            if pending.kind == "create" and link_id(outcome.seen.contact.mark) == link.id:
                 # It was made, by an attempt before this one, and isn't what this one wanted.
                 freed = replace(freed, contact_id=outcome.seen.contact_id)
                 _adopt(state, link, aim.side, outcome.seen.contact_id)
