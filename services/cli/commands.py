@@ -57,17 +57,23 @@ async def run(
 
 
 @app.command
-async def demo(*, exit_: Annotated[bool, cyclopts.Parameter(name="--exit", negative=())] = False) -> int:
+async def demo(
+    *,
+    exit_: Annotated[bool, cyclopts.Parameter(name="--exit", negative=())] = False,
+    burst: Annotated[bool, cyclopts.Parameter(negative=())] = False,
+) -> int:
     """Watch a whole synchronisation between sandboxes, without any account.
 
     Parameters
     ----------
     exit_
         End when the story is told, instead of running on.
+    burst
+        Then play 500 changes at once, print how long they took, and end.
     """
     from services.demo import run as run_demo  # noqa: PLC0415 - sandboxes are loaded for this command only
 
-    return await run_demo(load(), exit_=exit_)
+    return await run_demo(load(), exit_=exit_, with_burst=burst)
 
 
 @app.command

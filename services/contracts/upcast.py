@@ -10,7 +10,9 @@ import msgspec
 
 Body: TypeAlias = dict[str, Any]
 
-UPCASTERS: Mapping[tuple[str, int], Callable[[Body], Body]] = {}
+Upcasters: TypeAlias = Mapping[tuple[str, int], Callable[[Body], Body]]
+
+UPCASTERS: Upcasters = {}
 """(message type, version) -> the function that makes the next version's body of that version's."""
 
 
@@ -18,14 +20,14 @@ class MissingUpcastError(LookupError):
     """A version was raised without an upcaster for the one before."""
 
 
-def lift(type_name: str, version: int, present: int, data: bytes) -> Body:
+def lift(type_name: str, version: int, present: int, data: bytes, table: Upcasters = UPCASTERS) -> Body:
     """Return the body in `data`, of an older `version`, as one of the `present` version.
 
     Raises `MissingUpcastError` when a step has no upcaster, `msgspec.DecodeError` on broken JSON.
     """
     body: Body = msgspec.json.decode(data, type=dict[str, Any])
     for step in range(version, present):
-        upcaster = UPCASTERS.get((type_name, step))
+        upcaster = table.get((type_name, step))
         if upcaster is None:
             raise MissingUpcastError(f"{type_name} version {step}")
         body = upcaster(body)

@@ -124,3 +124,35 @@ def test_p10_a_match_that_lost_its_address_while_it_was_looked_at_is_no_longer_w
     bench.take(bench.changed("office", "card", CARD, at=71, look=getattr(asked, "look", None)))
     created = [write for write in writes(bench.sweep()) if isinstance(write, Create)]
     assert [create.aim.link for create in created] == [bench.link_of("shop", "king").id]
+
+
+def test_p10_a_duplicate_whose_blocker_became_an_alias_waits_for_the_link_that_goes_on() -> None:
+    bench = Bench(scanned=frozenset())
+    bench.take(bench.changed("office", "card", CARD), bench.changed("office", "twin", CARD))
+    blocker = bench.link_of("office", "card").id
+    bench.take(bench.changed("shop", "cus", ADA))
+    bench.sweep()
+    survivor = bench.link_of("office", "card").id
+    assert survivor != blocker
+    wait = bench.link_of("office", "twin").wait
+    assert wait is not None
+    assert wait.on == survivor
+
+
+def test_p10_a_time_that_has_come_is_used_up_also_while_a_write_is_in_flight() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    only(bench.take(bench.changed("office", "card", {**CARD, "tel": tel("55")}, at=90)), Update)
+    bench.take(bench.deleted("office", "card", at=100))
+    assert bench.wait(3) == []
+    assert bench.link().reconsider_at is None
+
+
+def test_p10_a_config_that_is_new_is_known_to_a_link_that_waits_for_its_time() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    bench.take(bench.deleted("office", "card", at=100))
+    bench.configure(version=2)
+    assert bench.sweep() == []
+    assert bench.link().config_version == 2
+    assert len(writes(bench.wait(3))) == 1

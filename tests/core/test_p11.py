@@ -149,3 +149,24 @@ def test_p11_a_create_deferred_while_paused_is_sent_once_after_the_resume() -> N
     assert bench.state.reservations == {}
     (again,) = writes(bench.resume())
     assert isinstance(again, Create)
+
+
+def test_p11_a_targets_edit_observed_after_a_direction_change_counts_as_later() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    bench.configure(ONE_WAY, version=2)
+    assert bench.take(bench.changed("office", "card", {**CARD, "tel": tel("55")}, at=100)) == []
+    assert bench.sweep() == []
+    assert writes(bench.wait(3600)) == []
+
+
+def test_p11_a_targets_edit_that_a_receipt_shows_after_a_direction_change_counts_as_later() -> None:
+    bench = Bench()
+    ours = {**ADA, "description": ("old",)}
+    bench.paired(ours, {**CARD, "note": ("old",)})
+    update = only(bench.take(bench.changed("shop", "cus", {**ours, "phone": phone("55")}, at=100)), Update)
+    bench.configure(ONE_WAY, version=2)
+    assert bench.sweep() == []
+    assert bench.take(bench.written(update, {**CARD, "tel": tel("55"), "note": ("mine",)}, at=110)) == []
+    assert bench.link().direction == "left_to_right"
+    assert writes(bench.wait(3600)) == []

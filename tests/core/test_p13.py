@@ -7,6 +7,7 @@ from services.contracts.commands import Create, Look, Tag, Untag, Update
 from services.contracts.connection import Options
 from services.contracts.contact import Fields, PersonName
 from services.contracts.receipts import Written
+from services.sync.core.take import Reconsider
 from tests.core.bench import (
     ADA,
     BOOK,
@@ -130,6 +131,21 @@ def test_p13_an_heir_that_is_being_looked_at_is_waited_for() -> None:
     assert [type(write) for write in told if isinstance(write, Tag)] == [Tag]
 
 
+def test_p13_an_heir_whose_own_create_is_in_flight_is_waited_for() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    create = only(bench.take(bench.changed("office", "heir", BOB_CARD, at=50)), Create)
+    bench.take(bench.deleted("office", "card", at=100))
+    tag = only(bench.wait(3), Tag)
+    bench.take(bench.written(tag, ADA, at=104, tags=[TRASH]))
+    merged = {**BOB_CARD, "email": ("ada@example.com",)}
+    bench.take(bench.changed("office", "heir", merged, at=200))
+    assert bench.link_of("office", "heir").id == create.aim.link
+    assert bench.link_of("office", "heir").unsettled
+    assert bench.take(bench.changed("shop", "other", BOB, at=210)) == []
+    assert bench.state.reservations["shop", "bob@example.com"] == create.aim.link
+
+
 # The tag is a level ----------------------------------------------------------------------------------------
 
 
@@ -139,6 +155,28 @@ def test_p13_no_tag_before_the_merge_window_has_passed() -> None:
     bench.take(bench.deleted("office", "card", at=100))
     assert bench.wait(1.9) == []
     assert isinstance(only(bench.wait(0.1), Tag), Tag)
+
+
+def test_p13_another_event_within_the_window_does_not_shorten_it() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    bench.take(bench.deleted("office", "card", at=100))
+    bench.state.now += 1_000_000
+    assert bench.take(bench.changed("shop", "cus", {**ADA, "description": ("VIP",)}, at=101)) == []
+    assert bench.take(bench.deleted("office", "card", at=101.5)) == []
+    assert bench.take(Reconsider(link=bench.link().id)) == []
+    assert isinstance(only(bench.wait(1), Tag), Tag)
+
+
+def test_p13_an_observation_that_is_not_surely_newer_than_our_tag_is_no_removal() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    bench.take(bench.deleted("office", "card", at=100))
+    tag = only(bench.wait(3), Tag)
+    assert bench.take(bench.changed("shop", "cus", ADA, at=104)) == []
+    look = only(bench.take(bench.written(tag, ADA, at=104, tags=[TRASH])), Look)
+    assert bench.take(bench.looked(look, ADA, at=104)) == []
+    assert bench.link().left.tag == "ours"
 
 
 def test_p13_a_contact_restored_within_the_window_is_not_tagged() -> None:

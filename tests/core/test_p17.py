@@ -40,7 +40,7 @@ def test_p17_an_input_that_changed_a_link_is_journalled_with_its_place_and_reaso
 def test_p17_an_input_that_changed_only_the_record_is_journalled() -> None:
     bench = in_step()
     rows = fold_all(bench.state, causes(bench.changed("shop", "cus", {**ADA, "unmapped": ("x",)}, at=100)))
-    assert [row.position for row in rows] == [100]
+    assert [(row.position, row.decision.link) for row in rows] == [(100, bench.link().id)]
 
 
 def test_p17_a_record_that_no_connection_cares_for_is_journalled_too() -> None:

@@ -84,6 +84,8 @@ class World:
 
     bench: Bench
     fields: dict[str, Fields]
+    width: float = 0
+    """How many seconds an observation may be off: more than 10 and neighbours can't be told apart."""
     clock: float = 100
     mail: list[Input] = field(default_factory=list)
     orders: list[Command] = field(default_factory=list)
@@ -91,7 +93,8 @@ class World:
     delivered: list[Input] = field(default_factory=list)
 
     def _seen(self, account: str) -> Input:
-        return self.bench.changed(account, IDS[account], dict(self.fields[account]), at=self.clock, until=self.clock)
+        fields, until = dict(self.fields[account]), self.clock + self.width
+        return self.bench.changed(account, IDS[account], fields, at=self.clock, until=until)
 
     def edit(self, account: str, path: str, value: str) -> None:
         self.clock += 10
@@ -120,7 +123,8 @@ class World:
                 self._write(command)
             case Look():
                 seen = dict(self.fields[command.account])
-                self.mail.append(self.bench.looked(command, seen, at=self.clock, until=self.clock))
+                until = self.clock + self.width
+                self.mail.append(self.bench.looked(command, seen, at=self.clock, until=until))
             case _:
                 raise AssertionError(f"unexpected {type(command).__name__}")
 
@@ -158,10 +162,10 @@ actions = st.lists(
 )
 
 
-def play(winner: Side, history: list[tuple[object, ...]]) -> World:
+def play(winner: Side, history: list[tuple[object, ...]], width: float = 0) -> World:
     bench = Bench(connection=replace(TWO_WAY, winner=winner))
     bench.paired(ADA, CARD)
-    world = World(bench=bench, fields={"shop": dict(ADA), "office": dict(CARD)})
+    world = World(bench=bench, fields={"shop": dict(ADA), "office": dict(CARD)}, width=width)
     for action in history:
         match action:
             case ("edit", str(account), int(path), int(value)):
@@ -178,12 +182,12 @@ def play(winner: Side, history: list[tuple[object, ...]]) -> World:
     return world
 
 
-@given(st.sampled_from(["left", "right"]), actions)
-@settings(max_examples=120, deadline=None)
+@given(st.sampled_from(["left", "right"]), actions, st.sampled_from([0, 15]))
+@settings(max_examples=150, deadline=None)
 def test_f2_whatever_the_order_of_messages_both_sides_end_equal_and_at_rest(
-    winner: Side, history: list[tuple[object, ...]]
+    winner: Side, history: list[tuple[object, ...]], width: float
 ) -> None:
-    world = play(winner, history)
+    world = play(winner, history, width)
     link = world.bench.link()
     assert not link.unsettled
     assert link.wait is None

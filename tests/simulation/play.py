@@ -65,6 +65,7 @@ def play(seed: int, features: Features, steps: Sequence[int] = range(STEPS)) -> 
             story.step(number)
         world.tell("-- no more faults")
         rest(story)
+        world.wrong += judge(world)
         world.tell("-- a full rescan")
         writes = world.writes
         world.pass_time(10 * SECOND)

@@ -78,8 +78,8 @@ class Story:
         """Let one thing happen."""
         rng = Random(f"{self.seed}/{number}")
         self.world.pass_time(rng.choice([rng.randrange(50_000), rng.randrange(50_000), rng.randrange(1_500_000)]))
-        if rng.random() < 0.02:
-            self.world.pass_time(rng.randrange(20 * SECOND))
+        if rng.random() < 0.1:
+            self.world.pass_time(rng.choice([2, 5, 20]) * rng.randrange(SECOND))
         acts = self._acts()
         self.world.behind = self.features.configs and rng.random() < 0.3
         act = rng.choices([act for act, _ in acts], [weight for _, weight in acts])[0]

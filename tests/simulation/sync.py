@@ -60,6 +60,8 @@ class Sync:
     """The direction was changed: which of two values wins then is not for the provenance to say."""
     untagged: set[tuple[str, str]] = field(default_factory=set)
     """Contacts whose tag a person removed since their partner was deleted last."""
+    merged: set[tuple[str, str | None]] = field(default_factory=set)
+    """Contacts whose partner was merged into a linked one: duplicates, which aren't used to make it anew (C5, E4)."""
     doubtful: set[tuple[str, str]] = field(default_factory=set)
     """Contacts for whose tag two answers are right."""
     approved: set[tuple[str, str]] = field(default_factory=set)
@@ -129,6 +131,9 @@ class Sync:
             take(state, item)
         self.tell(f"sync takes {cause}")
         for decision in state.decisions[decided:]:
+            if decision.outcome == "merged":
+                link = state.links[decision.link]
+                self.merged |= {("shop", link.left.contact_id), ("office", link.right.contact_id)}
             if decision.changed or decision.outcome != "nothing":
                 self.tell(f"    {decision.link[:8]}: {decision.outcome} {','.join(decision.lines)} ({decision.reason})")
         self._collect()

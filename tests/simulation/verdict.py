@@ -119,7 +119,7 @@ def _partners(world: World) -> list[str]:
                 if twin.id != person.id and set(twin.addresses) & set(person.addresses)
             ]
             blocked = any(("left" if there == "shop" else "right", twin) in linked for there, twin in twins)
-            if not blocked:
+            if not blocked and (account, person.id) not in world.merged:
                 found.append(f"alone: {account} {person.id} has no partner, and nothing stands in its way")
     return found
 

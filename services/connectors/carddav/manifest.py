@@ -45,9 +45,9 @@ MANIFEST = Manifest(
             Ability.FIND_SEES_MORE,
         }
     ),
-    # No limit is documented for a server of one's own. Small ones lock the whole book for a write and run on a
-    # home's hardware: 20 requests a second in all leave them room for people.
-    pace=Pace(poll=5, read=5, write=10, burst=5),
+    # No limit is documented for a server of one's own. Small ones lock the whole book for a write: what Stripe takes
+    # per endpoint leaves them room for people.
+    pace=Pace(poll=2, read=20, write=20, burst=10),
     verdicts={
         # Servers answer 403 also for a single card that they don't take; the login is questioned by 401.
         403: Verdict.REFUSE,

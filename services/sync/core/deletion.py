@@ -77,6 +77,10 @@ def _merged(state: Slice, config: Config, link: Link, side: Side, deleted: Recor
         left_over = state.put_link(replace(left_over, merged=Merged(theirs.id, survivor.addresses)))
         duplicate(state, config, left_over, theirs)
         return True
+    if theirs is not None and theirs.unsettled:
+        waiting = replace(link, reconsider_at=state.now + MICROSECONDS)
+        state.decide(link, waiting, config, "wait", "the contact it may have been merged into is getting a partner")
+        return True
     if theirs is not None:
         state.put_link(clear(replace(theirs, status="ended", alias_of=link.id)))
     half = replace(link.half(side), contact_id=heir.contact_id, refused={}, held={})

@@ -119,9 +119,8 @@ def _written(
     link = replace(link.with_half(side, half), base=base)
     if link.wait is None or link.wait.reason != "merge":
         link = clear(link)
-    if pending.kind == "create":
+    if pending.kind == "create" and link.status != "ended":
         link = replace(link, status="active")
-        state.release(before)
     state.decide(before, link, config, "written", f"the {pending.kind} is in the app", *pending.lines)
     # An answer that shows nothing, or the past, is no observation: without a look the old record would count.
     if seen is None or replayed:

@@ -57,14 +57,17 @@ class Slice:
         self._index(link)
 
     def _index(self, link: Link) -> None:
+        if link.status == "ended":
+            return
         for side in SIDES:
             contact_id = link.half(side).contact_id
-            if contact_id is None:
-                continue
-            key = (link.connection, side, contact_id)
-            if link.status != "ended":
-                self.by_contact[key] = link.id
-            elif self.by_contact.get(key) == link.id:
+            if contact_id is not None:
+                self.by_contact[link.connection, side, contact_id] = link.id
+
+    def _forget(self, link: Link) -> None:
+        for side in SIDES:
+            key = (link.connection, side, link.half(side).contact_id or "")
+            if self.by_contact.get(key) == link.id:
                 del self.by_contact[key]
 
     def put_link(self, link: Link) -> Link:
@@ -73,6 +76,8 @@ class Slice:
         if before == link:
             return link
         self.links[link.id] = link
+        if before is not None:
+            self._forget(before)
         self._index(link)
         self.dirty_links.add(link.id)
         ended = link.status == "ended" and (before is None or before.status != "ended")

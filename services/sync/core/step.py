@@ -9,7 +9,7 @@ from services.sync.core.issue import issue
 from services.sync.core.mapping import Config
 from services.sync.core.pairing import pair
 from services.sync.core.slice import OlderConfigError, Slice, clear
-from services.sync.core.state import Base, Link, Pending, Record
+from services.sync.core.state import Base, Half, Link, Pending, Record
 from services.sync.core.values import Rebase, Want, merge, sort_wants, turned
 
 
@@ -21,9 +21,29 @@ def step(state: Slice, link_id: str) -> None:
     """
     _step(state, link_id)
     link = state.links[link_id]
-    creating = any(half.attempted or half.pending is not None for half in (link.left, link.right))
-    if not creating and (link.wait is None or link.wait.reason != "find"):
+    if not _reserves(state, link):
         state.release(link)
+
+
+def _reserves(state: Slice, link: Link) -> bool:
+    """Whether the link may keep addresses reserved: it asks, creates, or what it made hasn't been seen yet (P8)."""
+    if link.wait is not None and link.wait.reason == "find":
+        return True
+    config = state.configs.get(link.connection)
+    return config is not None and any(
+        half.attempted
+        or half.pending is not None
+        or (half.contact_id is not None and _unseen(state.record(config, side, half)))
+        for side, half in _halves(link)
+    )
+
+
+def _halves(link: Link) -> tuple[tuple[Side, Half], tuple[Side, Half]]:
+    return ("left", link.left), ("right", link.right)
+
+
+def _unseen(record: Record | None) -> bool:
+    return record is None or (record.contact is None and not record.deleted)
 
 
 def _step(state: Slice, link_id: str) -> None:
@@ -72,7 +92,7 @@ def _step(state: Slice, link_id: str) -> None:
 
 def _in_doubt(record: Record | None) -> bool:
     """Whether the contact has to be read before anything is decided about it."""
-    return record is None or record.looking is not None or (record.contact is None and not record.deleted)
+    return record is None or record.looking is not None or _unseen(record)
 
 
 def turn(state: Slice, config: Config, link: Link) -> None:
