@@ -155,6 +155,9 @@ class Slice:
             return link
         link_id = derived("link", config.connection.name, side, contact_id)
         known = self.links.get(link_id)
+        if known is not None and known.status != "ended":
+            # Born from this contact, it has moved on to another one since (a merge): this is a second life.
+            link_id, known = derived("link", config.connection.name, side, contact_id, self.now), None
         fresh = Link(
             id=link_id,
             connection=config.connection.name,
