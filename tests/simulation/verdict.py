@@ -74,7 +74,13 @@ def _values(world: World, link: Link) -> list[str]:
                 found.append(f"unsent: {name}={value!r} of {source[1]} never reached {target[1]}")
         elif here != there:
             found.append(f"unequal: {name} of {left.id} is {here!r}, of {right.id} {there!r}")
-        elif standing and not world.turned and not excused and here not in {edit.value for edit in standing}:
+        elif (
+            standing
+            and not world.turned
+            and not excused
+            and not _paired_anew(world, link)
+            and here not in {edit.value for edit in standing}
+        ):
             told = "; ".join(edit.story for edit in standing)
             found.append(f"lost: {name} of {left.id} and {right.id} is {here!r}, but should be one of {told}")
     cells = ("shop", left.id, "email"), ("office", right.id, "email")
@@ -84,6 +90,11 @@ def _values(world: World, link: Link) -> list[str]:
     if from_shop and here != there and world.connection.direction != "right_to_left" and not world.turned:
         found.append(f"lost: the shop's e-mail {here!r} of {left.id} isn't {right.id}'s, which is {there!r}")
     return found
+
+
+def _paired_anew(world: World, link: Link) -> bool:
+    """Whether the link followed a merge: it then began without a base, and the winner's values counted (D7, P13)."""
+    return ("shop", link.left.contact_id) in world.merged or ("office", link.right.contact_id) in world.merged
 
 
 def _pair(world: World, link: Link) -> tuple[Person, Person] | None:

@@ -181,9 +181,11 @@ def _reconsider(state: Slice, link_id: str) -> None:
     step(state, link_id)
     link = state.links[link_id]
     config = state.configs.get(link.connection)
-    # Whatever the step decided, a time that has come is used up, and so is the news of another config.
+    # Whatever the step decided, a time that has come is used up, and so is the news of another config or a resume.
     if link.reconsider_at is not None and link.reconsider_at <= state.now:
         link = replace(link, reconsider_at=None)
+    if link.wait is not None and link.wait.reason == "paused" and config is not None and not config.paused:
+        link = replace(link, wait=None)
     if config is not None and link.config_version < config.version:
         link = replace(link, config_version=config.version)
     state.put_link(link)
