@@ -6,8 +6,8 @@ follow for that side, its body and key are what is repeated and asked about, unt
 was made, while a newer create stands in the entry, turns the difference between the two bodies into an update of the
 contact that was made (`effective`); only when that is written is the newer version answered `Written`, so that a
 receipt never claims a value that isn't in the app. Such a receipt says `looked`: the contact had been readable to
-people between its making and the update. A create that was answered is over: another one of that side was decided
-after the contact it made was lost, and is one of its own.
+people between its making and the update. A create that was answered while nothing newer waited is over: another one of
+that side was decided after the contact it made was lost, and is one of its own.
 """
 
 from collections.abc import Callable
@@ -207,7 +207,8 @@ def settle(entry: Entry, outcome: Outcome, now: datetime, *, nothing_made: bool 
         made=None if not isinstance(outcome, Deferred) else entry.made,
         waiting=None,
     )
-    if create and (nothing_made or unexecuted or isinstance(outcome, Written)):
+    over = isinstance(outcome, Written) and entry.waiting is None
+    if create and (nothing_made or unexecuted or over):
         done = msgspec.structs.replace(done, key_n=entry.key_n + 1, frozen=None, frozen_at=None)
     if entry.waiting is not None:
         done = _next(done, entry.waiting, app=entry.app, now=now)

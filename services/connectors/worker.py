@@ -31,6 +31,7 @@ class Worker:
         self._log = log
         self.reads = ReadLane(desk)
         self.writes = WriteLane(desk)
+        self.writes.landed = self.wake
         self._woken = (asyncio.Event(), asyncio.Event())
         self._finishing = False
 
@@ -44,10 +45,13 @@ class Worker:
     async def run(self) -> None:
         """Open, then work until `finish`. `LeaseLostError` comes out in an exception group, and so does a bug."""
         await _patiently(self.open)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._lane(self.reads.step, self._woken[0]))
-            group.create_task(self._lane(self.writes.step, self._woken[1]))
-            group.create_task(self._publish())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._lane(self.reads.step, self._woken[0]))
+                group.create_task(self._lane(self.writes.step, self._woken[1]))
+                group.create_task(self._publish())
+        finally:
+            await self.writes.land()
         with contextlib.suppress(LogUnavailableError):  # the next worker publishes it
             await self.flush()
 

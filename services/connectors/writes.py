@@ -1,12 +1,15 @@
-"""The lane of an account's writes: one at a time, those in doubt first, then the oldest.
+"""The lane of an account's writes: those in doubt first, then the oldest, as many at once as the app allows.
 
-A step does one thing and returns how many seconds it may rest: 0 if there may be more at once. What is in doubt is
+A step begins one thing and returns how many seconds it may rest: 0 if there may be more at once. What is in doubt is
 repeated under its key while the app says that is safe and writes are permitted; otherwise, and where repeating has
 settled nothing, the app is asked what became of it. While a connection is paused or its config has changed, doubts are
 only asked about, never repeated: a repetition may write.
 """
 
+import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import cast
 
 import msgspec
 
@@ -19,7 +22,7 @@ from services.connectors.publish import microseconds
 from services.contracts.app import Ability, Trouble
 from services.contracts.receipts import DeferralReason, Deferred, Unknown, Written
 from services.runtime.app import Attempt
-from services.runtime.store import Connection
+from services.runtime.store import CommitUnknown, Connection, is_transient
 
 OPEN = ("pending", "unknown")
 TELL_AFTER = timedelta(minutes=1)
@@ -36,6 +39,11 @@ class WriteLane:
         self._judge = Judge(desk)
         self._told = -NEVER
         self._clean = False
+        self._flying: set[asyncio.Task[None]] = set()
+        """Writes whose answer isn't recorded yet, up to the manifest's `parallel`."""
+        self._bug: Exception | None = None
+        self.landed: Callable[[], None] = lambda: None
+        """Called when an answer was recorded: there may be something new to do."""
 
     async def recover(self) -> None:
         """Put in doubt what was being sent when its step ended without recording an answer."""
@@ -48,8 +56,14 @@ class WriteLane:
     async def step(self) -> float:
         """Do the next thing; return the seconds until there may be another, unless something new comes."""
         desk = self._desk
+        if self._bug is not None:
+            raise self._bug
         if not self._clean:
+            await self.land()
             await self.recover()
+        if len(self._flying) >= desk.app.manifest.parallel:
+            await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+            return 0.0
         await desk.refresh()
         await self._tell()
         now = desk.clock.now()
@@ -67,10 +81,37 @@ class WriteLane:
         entry, send = claimed
         if not send and (delay := desk.buckets.read.delay(desk.clock.monotonic())):
             return delay
+        if desk.app.manifest.parallel > 1:
+            self._flying.add(asyncio.create_task(self._fly(entry, send=send), name=f"write-{desk.account}"))
+            return 0.0
         self._clean = False  # until the answer is recorded
         await (self._send(entry) if send else self._prove(entry))
         self._clean = True
         return 0.0
+
+    async def _fly(self, entry: Entry, *, send: bool) -> None:
+        """Send or ask, and record the answer. What fails in between is put in doubt by the next step."""
+        try:
+            await (self._send(entry) if send else self._prove(entry))
+        except Exception as error:  # noqa: BLE001 - the lane's next step raises it
+            self._clean = False
+            if not (is_transient(error) or isinstance(error, CommitUnknown)):
+                self._bug = error
+        finally:
+            self._flying.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            self.landed()
+
+    async def land(self) -> None:
+        """Wait until the answer to everything that was sent is recorded; what is cancelled meanwhile is cut short."""
+        flying = set(self._flying)
+        try:
+            if flying:
+                await asyncio.wait(flying)
+        except asyncio.CancelledError:
+            for flight in flying:
+                flight.cancel()
+            await asyncio.wait(flying)
+            raise
 
     async def _claim(self, now: datetime) -> tuple[Entry, bool] | float:
         """The next entry, and whether to send it or to ask about it; or seconds to rest. Deferrals happen here."""

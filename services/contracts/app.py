@@ -112,6 +112,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: Mapping[int | str, Verdict] = msgspec.field(default_factory=dict)
     """HTTP status or the app's error code -> verdict, where it differs from the defaults."""
     batch: int = 1
+    parallel: int = 1
+    """Writes to one account that may be under way at once; 1 where the app wants them one after the other."""
     merge_window: float = 2.0
     """Seconds a deletion waits for signs of a merge."""
     poll_interval: float = 0.0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
+import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import httpx2
 import msgspec
@@ -67,11 +70,18 @@ class _Unpaced(Stripe):
 async def burst(settings: Settings, changes: int = 500, *, paced: bool = False) -> Took:
     """Change `changes` linked customers at once between two sandboxes, and measure.
 
-    `settings.data_dir` should be a fresh folder. `paced` keeps Stripe's documented limits. Raises `DemoError` when
-    the burst doesn't arrive, and what `installed` raises.
+    It has a PostgreSQL of its own in a temporary folder. `paced` keeps Stripe's documented limits.
+    Raises `DemoError` when the burst doesn't arrive, and what `installed` raises.
     """
     keys = {side: f"sk_test_{side}_{secrets.token_hex(8)}" for side in ("left", "right")}
     async with contextlib.AsyncExitStack() as stack:
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="contactsync-burst-", ignore_cleanup_errors=True)
+        )
+        own = {"data_dir": Path(folder) / "data", "store_url": None, "secret_key": None}
+        settings = settings.model_copy(update={**own, "log_url": "postgres:", "listen": "127.0.0.1:0"})
+        if os.geteuid() == 0:
+            os.chmod(folder, 0o711)  # noqa: S103, PTH101 - PostgreSQL's own user has to pass
         installation = await stack.enter_async_context(installed(settings))
         if not paced:
             installation = msgspec.structs.replace(installation, apps={"stripe": _Unpaced()})
@@ -138,7 +148,7 @@ def _named(exchange: Exchange) -> str:
 
 
 async def _tapped(stack: contextlib.AsyncExitStack, name: str, upstream: str) -> Tap:
-    return await stack.enter_async_context(Tap(name, upstream, lambda _: None).open(0))
+    return await stack.enter_async_context(Tap(name, upstream, lambda _: None).open())
 
 
 async def _customers(url: str, key: str) -> list[Mapping[str, object]]:

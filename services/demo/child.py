@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,14 @@ _STOP_SECONDS = 5.0
 
 class DemoError(Exception):
     """The demo can't go on. The text says why, and what to do, to a person."""
+
+
+def listening(preferred: int = 0) -> socket.socket:
+    """A socket listening on the port `preferred` of this machine if it is free, else on another one."""
+    try:
+        return socket.create_server(("127.0.0.1", preferred))
+    except OSError:
+        return socket.create_server(("127.0.0.1", 0))
 
 
 class Child:
@@ -55,16 +64,17 @@ class Child:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle)
 
-    async def ready(self, http: httpx2.AsyncClient, url: str) -> bool:
-        """Wait until `url` answers anything; False if the process ended or stays silent."""
+    async def ready(self, http: httpx2.AsyncClient, url: str, realm: str = "") -> bool:
+        """Wait until `url` answers, and asks for a login to `realm`; False if the process ended or stays silent."""
         deadline = asyncio.get_running_loop().time() + _READY_SECONDS
         while not self.ended.done() and asyncio.get_running_loop().time() < deadline:
             try:
-                await http.get(url)
+                answer = await http.request("PROPFIND" if realm else "GET", url)
+                if realm in answer.headers.get("www-authenticate", ""):
+                    return True
             except httpx2.TransportError:
-                await asyncio.wait({self.ended}, timeout=0.02)
-            else:
-                return True
+                pass
+            await asyncio.wait({self.ended}, timeout=0.02)
         return False
 
     async def watch(self) -> None:

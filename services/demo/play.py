@@ -35,10 +35,11 @@ _PORTS = {"hooks": 8420, "shop": 8421, "book": 8422}
 _FOLLOW_SECONDS = 0.05
 
 
-async def run(settings: Settings, *, exit_: bool) -> int:
+async def run(settings: Settings, *, exit_: bool, with_burst: bool = False) -> int:
     """Play the demo; the exit status is 0 if every step was in step, or if it was stopped before one wasn't.
 
-    `exit_` ends it with the story. Raises `DemoError`, and what `installed` raises, each with a sentence.
+    `exit_` ends it with the story; `with_burst` plays a burst after the story, and ends it, too. Raises `DemoError`,
+    and what `installed` raises, each with a sentence.
     """
     servers.require()
     telemetry.configure(settings.log_format, "warning")
@@ -47,7 +48,10 @@ async def run(settings: Settings, *, exit_: bool) -> int:
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(name, stop.set)
     demo = Demo(settings)
-    playing, stopping = asyncio.create_task(demo.play(exit_=exit_)), asyncio.create_task(stop.wait())
+    playing, stopping = (
+        asyncio.create_task(_play(demo, settings, exit_=exit_, with_burst=with_burst)),
+        asyncio.create_task(stop.wait()),
+    )
     await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
     await _cancel(stopping)
     if not playing.done():
@@ -55,6 +59,15 @@ async def run(settings: Settings, *, exit_: bool) -> int:
     if not playing.cancelled():
         playing.result()
     return 1 if demo.failures else 0
+
+
+async def _play(demo: Demo, settings: Settings, *, exit_: bool, with_burst: bool) -> None:
+    await demo.play(exit_=exit_ or with_burst)
+    if with_burst:
+        from services.demo.burst import burst  # noqa: PLC0415 - sandboxes that the story doesn't need
+
+        took = await burst(settings)
+        demo.screen.say(took.told())
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -77,7 +90,7 @@ class Demo:
             }
         )
         self._folder = self._settings.data_dir.resolve()
-        self._screen = Screen()
+        self.screen = Screen()
         self.failures = 0
         """Steps that weren't in step."""
         self.scene: asyncio.Future[Scene] = asyncio.get_running_loop().create_future()
@@ -88,22 +101,29 @@ class Demo:
         begun = time.perf_counter()
         async with contextlib.AsyncExitStack() as stack:
             installation = await stack.enter_async_context(installed(self._settings))
-            house = House(installation.store, self._screen)
+            house = House(installation.store, self.screen)
             await house.take_over()
             http = await stack.enter_async_context(httpx2.AsyncClient(timeout=30, trust_env=False))
-            (shop_url, shop_child), (book_url, book_child) = await asyncio.gather(
-                stack.enter_async_context(servers.stripe_server(self._folder / "localstripe", http)),
-                stack.enter_async_context(servers.book_server(self._folder / "radicale", http)),
-            )
+            async with asyncio.TaskGroup() as starting:
+                shop_up = starting.create_task(
+                    stack.enter_async_context(servers.stripe_server(self._folder / "localstripe", http, _PORTS["shop"]))
+                )
+                book_up = starting.create_task(
+                    stack.enter_async_context(servers.book_server(self._folder / "radicale", http, _PORTS["book"]))
+                )
+            (shop_url, shop_child), (book_url, book_child) = shop_up.result(), book_up.result()
             listener = bound(self._settings)
             ingest = f"http://127.0.0.1:{listener.getsockname()[1]}"
             hooks, to_shop, to_book = [
-                await stack.enter_async_context(Tap(name, upstream, self._heard).open(_PORTS[name]))
+                await stack.enter_async_context(
+                    Tap(name, upstream, self._heard).open(_PORTS["hooks"] if name == "hooks" else 0)
+                )
                 for name, upstream in (("hooks", ingest), ("shop", shop_url), ("book", book_url))
             ]
             shop, book = Shop(http, shop_url), Book(http, book_url)
             await shop.send_webhooks_to(f"{hooks.url}/hooks/shop")
-            self._screen.say(_connections())
+            self.screen.say("The connections file that is put into force:\n", "dim")
+            self.screen.say(_connections())
             await self._apply(installation, to_shop.url, f"{to_book.url}/{servers.BOOK_USER}/contacts/")
             ended = asyncio.Event()
             timing = Timing(watch=0.5)
@@ -126,7 +146,7 @@ class Demo:
                 await _first_end({follower, roles} | watching)
 
     async def _tell(self, scene: Scene, begun: float) -> None:
-        house, screen = scene.house, self._screen
+        house, screen = scene.house, self.screen
         if scene.run > 1 and not self._finished:
             screen.say("The last run was stopped in the midst: both accounts are read again from start to end.\n")
             await house.scan_again()
@@ -189,32 +209,32 @@ class Demo:
     async def _follow(self, house: House) -> None:
         while True:
             await house.follow()
-            self._screen.flush()
+            self.screen.flush()
             await asyncio.sleep(_FOLLOW_SECONDS)
 
     def _heard(self, exchange: Exchange) -> None:
         """Show what a tap saw: writes that reached the other servers, and webhooks that were refused."""
         took = f"{(exchange.answered - exchange.arrived) * 1000:.0f} ms"
         if exchange.place == "hooks" and exchange.status >= 400:
-            self._screen.add(Line(exchange.at, "refused", "shop", "webhook", _refusal(exchange), took))
+            self.screen.add(Line(exchange.at, "refused", "shop", "webhook", _refusal(exchange), took))
         elif exchange.place != "hooks" and exchange.is_write:
             kind = "written" if exchange.status < 300 else "refused"
             who, what = _written(exchange)
             if kind == "refused":
                 what = f"{what} ({exchange.status})"
-            self._screen.add(Line(exchange.at, kind, exchange.place, who, what, took))
+            self.screen.add(Line(exchange.at, kind, exchange.place, who, what, took))
 
     def _invite(self, scene: Scene) -> None:
-        folder, card = self._folder, f"{scene.to_book.url}/{servers.BOOK_USER}/contacts/"
-        self._screen.say(
+        folder, card = self._folder, scene.book.url
+        self.screen.say(
             f"""
 The demo stays up; Ctrl-C ends it, the data is kept in {folder}.
-  Stripe        {scene.to_shop.url}/v1/customers   (key {servers.STRIPE_KEY})
+  Stripe        {scene.shop.url}/v1/customers   (key {servers.STRIPE_KEY})
   address book  {card}   (user {servers.BOOK_USER}, password {servers.BOOK_PASSWORD})
   webhooks      {scene.hooks.url}/hooks/shop, health {scene.hooks.url}/readyz, metrics {scene.hooks.url}/metrics
 Try, in another window:
-  curl -u {servers.STRIPE_KEY}: {scene.to_shop.url}/v1/customers -d name='Emmy Noether' -d email=emmy@example.com
-  curl -u {servers.STRIPE_KEY}: {scene.to_shop.url}/v1/customers/{scene.ids.get("Ada", "ID")} -d phone='+1 202 555 0199'
+  curl -u {servers.STRIPE_KEY}: {scene.shop.url}/v1/customers -d name='Emmy Noether' -d email=emmy@example.com
+  curl -u {servers.STRIPE_KEY}: {scene.shop.url}/v1/customers/{scene.ids.get("Ada", "ID")} -d phone='+1 202 555 0199'
   curl -u {servers.BOOK_USER}:{servers.BOOK_PASSWORD} {card}
   CONTACTSYNC_DATA_DIR={folder} contactsync status"""
         )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import socket
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
 
-from services.demo.child import Child, DemoError
+from services.demo.child import Child, DemoError, listening
 
 STRIPE_KEY = "sk_test_demo"
 WEBHOOK_SECRET = "whsec_demo"  # noqa: S105 - opens nothing but this machine's demo
@@ -35,10 +35,10 @@ def require() -> None:
 
 
 @contextlib.asynccontextmanager
-async def stripe_server(folder: Path, http: httpx2.AsyncClient) -> AsyncIterator[tuple[str, Child]]:
-    """Run localstripe on a free port with its data in `folder`; gives its address and its process."""
+async def stripe_server(folder: Path, http: httpx2.AsyncClient, port: int = 0) -> AsyncIterator[tuple[str, Child]]:
+    """Run localstripe with its data in `folder`, on `port` if that is free; gives its address and its process."""
     _make_folder(folder)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listening(port) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         arguments = ["localstripe", str(listener.fileno()), str(folder / "state.pickle")]
         child = Child("localstripe", arguments, folder, [listener.fileno()])
@@ -51,16 +51,18 @@ async def stripe_server(folder: Path, http: httpx2.AsyncClient) -> AsyncIterator
 
 
 @contextlib.asynccontextmanager
-async def book_server(folder: Path, http: httpx2.AsyncClient) -> AsyncIterator[tuple[str, Child]]:
-    """Run Radicale on a free port with its data in `folder`; gives its address and its process."""
+async def book_server(folder: Path, http: httpx2.AsyncClient, port: int = 0) -> AsyncIterator[tuple[str, Child]]:
+    """Run Radicale with its data in `folder`, on `port` if that is free; gives its address and its process."""
     _make_folder(folder)
+    # The one thing that the server says to anybody: that it is this one, and not another demo's on the same port.
+    realm = secrets.token_hex(8)
     for attempt in range(_TRIES):
-        with socket.create_server(("127.0.0.1", 0)) as free:
+        with listening(0 if attempt else port) as free:
             port = free.getsockname()[1]  # somebody may take it before Radicale does: then another is tried
-        child = Child("Radicale", ["radicale", str(_configured(folder, port))], folder)
+        child = Child("Radicale", ["radicale", str(_configured(folder, port, realm))], folder)
         try:
             url = f"http://127.0.0.1:{port}"
-            if not await child.ready(http, url):
+            if not await child.ready(http, url, realm):
                 if attempt < _TRIES - 1:
                     continue
                 raise DemoError(f"Radicale doesn't start: its last words are in {folder / 'server.log'}.")
@@ -75,13 +77,14 @@ def _make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _configured(folder: Path, port: int) -> Path:
+def _configured(folder: Path, port: int, realm: str) -> Path:
     users, config = folder / "users", folder / "radicale.conf"
     users.touch(mode=0o600)
     users.write_text(f"{BOOK_USER}:{BOOK_PASSWORD}\n")
     config.write_text(
         f"[server]\nhosts = 127.0.0.1:{port}\n"
-        f"[auth]\ntype = htpasswd\nhtpasswd_filename = {users}\nhtpasswd_encryption = plain\ndelay = 0\n"
+        f"[auth]\ntype = htpasswd\nhtpasswd_filename = {users}\nhtpasswd_encryption = plain\n"
+        f"delay = 0\nrealm = {realm}\n"
         f"[storage]\nfilesystem_folder = {folder / 'collections'}\n"
         "[web]\ntype = none\n"
     )

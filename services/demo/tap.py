@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from services.demo.child import listening
 from services.main import Server
 
 WRITES = frozenset({"POST", "PUT", "DELETE", "PATCH", "MOVE", "PROPPATCH"})
+_KEPT = 10_000
 _OWN = {"host", "content-length", "connection", "keep-alive", "transfer-encoding", "te", "upgrade"}
 """Headers between two neighbours (RFC 9110 section 7.6.1): each hop has its own."""
 
@@ -53,7 +54,7 @@ class Exchange:
 
 
 class Tap:
-    """An ASGI application that forwards to `upstream` and keeps every exchange, oldest first."""
+    """An ASGI application that forwards to `upstream` and keeps the exchanges, oldest first."""
 
     def __init__(self, place: str, upstream: str, heard: Callable[[Exchange], None]) -> None:
         self.place = place
@@ -76,6 +77,8 @@ class Tap:
             at=at,
             arrived=arrived,
         )
+        if len(self.exchanges) > 2 * _KEPT:  # a demo may stay up for days
+            del self.exchanges[:_KEPT]
         self.exchanges.append(exchange)
         response = await self._passed_on(exchange, scope)
         exchange.answered, exchange.answer, exchange.status = (
@@ -107,9 +110,9 @@ class Tap:
         return response
 
     @contextlib.asynccontextmanager
-    async def open(self, preferred: int) -> AsyncIterator[Tap]:
+    async def open(self, preferred: int = 0) -> AsyncIterator[Tap]:
         """Listen on the port `preferred` of this machine if it is free, else on another one; `url` says where."""
-        listener = _listener(preferred)
+        listener = listening(preferred)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             self, log_config=None, access_log=False, lifespan="off", ws="none", date_header=False, server_header=False
@@ -126,10 +129,3 @@ class Tap:
                 await asyncio.wait({serving}, timeout=5)
                 serving.cancel()
                 listener.close()
-
-
-def _listener(preferred: int) -> socket.socket:
-    try:
-        return socket.create_server(("127.0.0.1", preferred))
-    except OSError:
-        return socket.create_server(("127.0.0.1", 0))

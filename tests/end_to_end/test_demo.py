@@ -11,11 +11,14 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from services.demo.book import Book, Card
+from services.demo.burst import burst
+from services.demo.figures import percentile
 from services.demo.play import Demo
 from services.demo.servers import book_server, stripe_server
 from services.demo.shop import Customer, Shop
@@ -26,22 +29,35 @@ ROOT = Path(__file__).parents[2]
 ALL = f"demo: {len(STEPS)} of {len(STEPS)} steps in step"
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
+@contextlib.contextmanager
+def data_folder() -> Iterator[Path]:
     """A data folder that PostgreSQL's user may pass through; nothing may be running on it in the end."""
     folder = Path(tempfile.mkdtemp(prefix="contactsync-demo-"))
     folder.chmod(0o755)
-    yield folder
-    left = processes(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    assert left == []
+    try:
+        yield folder
+        assert processes(folder) == []
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with data_folder() as made:
+        yield made
+
+
+@pytest.fixture
+def other_folder() -> Iterator[Path]:
+    with data_folder() as made:
+        yield made
+
+
+def start(folder: Path, *arguments: str, program: str = "") -> "subprocess.Popen[str]":
     environ = {name: value for name, value in os.environ.items() if not name.startswith("CONTACTSYNC_")}
     environ |= {"CONTACTSYNC_DATA_DIR": str(folder), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "services.cli", "demo", *arguments],
+        [sys.executable, *(("-c", program) if program else ("-m", "services.cli", "demo", *arguments))],
         cwd=ROOT,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -78,22 +94,24 @@ def processes(folder: Path) -> list[str]:
     return found
 
 
-async def test_the_demo_is_in_step_and_so_is_its_next_run(folder: Path) -> None:
+async def in_step_twice(folder: Path) -> None:
     for run in (1, 2):
         process = start(folder, "--exit")
-        printed = ended(process)
+        printed = await asyncio.to_thread(ended, process)
         assert process.returncode == 0, printed
         assert f"Run {run} on " in printed
         assert ALL in printed.splitlines()
         assert processes(folder) == []
 
 
-async def test_f1_after_the_story_a_minute_and_a_full_rescan_add_no_write(folder: Path) -> None:
+async def test_f1_a_demo_plays_twice_and_after_its_story_a_minute_and_a_full_rescan_add_no_write(
+    folder: Path, other_folder: Path
+) -> None:
     demo = Demo(Settings(data_dir=folder))
     playing = asyncio.create_task(demo.play(exit_=False))
     try:
-        told_all: set[asyncio.Future[object]] = {playing, demo.scene}  # type: ignore[arg-type]
-        await asyncio.wait(told_all, timeout=90, return_when=asyncio.FIRST_COMPLETED)
+        over: list[asyncio.Future[Any]] = [playing, demo.scene]
+        await asyncio.wait(over, timeout=90, return_when=asyncio.FIRST_COMPLETED)
         assert not playing.done(), playing.exception()
         assert demo.failures == 0
         scene = demo.scene.result()
@@ -105,7 +123,8 @@ async def test_f1_after_the_story_a_minute_and_a_full_rescan_add_no_write(folder
         assert sentence.startswith("contactsync already runs on ")
         assert len(sentence.splitlines()) == 1
 
-        await asyncio.sleep(60)  # the promise is about this minute
+        # The promise is about this minute. It is used: a demo beside it, on a folder of its own, is played twice.
+        await asyncio.gather(asyncio.sleep(60), in_step_twice(other_folder))
         assert scene.writes() == written
 
         asked = len(scene.to_shop.exchanges), len(scene.to_book.exchanges)
@@ -119,15 +138,34 @@ async def test_f1_after_the_story_a_minute_and_a_full_rescan_add_no_write(folder
         await asyncio.wait({playing})
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-async def test_a_demo_that_is_stopped_leaves_no_process_behind(folder: Path, sign: signal.Signals) -> None:
-    process = start(folder)
-    printed = await until(process, "Run ")
-    process.send_signal(sign)
-    printed += ended(process)
-    assert process.returncode == 0, printed
-    assert "Traceback" not in printed
-    assert processes(folder) == []
+async def test_every_change_of_a_burst_arrives_and_is_measured() -> None:
+    took = await burst(Settings(), 40)
+    assert took.changes == 40
+    assert 0 < took.median <= took.p99 <= took.maximum <= took.seconds * 1000
+
+
+async def test_without_the_other_servers_the_demo_says_in_one_sentence_how_to_get_them(folder: Path) -> None:
+    # What a plain installation has: None in sys.modules is how Python says that a module isn't there.
+    program = "import sys; sys.modules['localstripe'] = None; from services.cli import main; sys.exit(main(['demo']))"
+    process = start(folder, program=program)
+    printed = await asyncio.to_thread(ended, process)
+    assert process.returncode == 1
+    assert printed.startswith("The demo plays with other people's servers, and localstripe is not installed here: ")
+    assert "make demo" in printed
+    assert len(printed.splitlines()) == 1
+
+
+async def test_a_demo_that_is_stopped_leaves_no_process_behind(folder: Path, other_folder: Path) -> None:
+    async def stopped(folder: Path, sign: signal.Signals) -> None:
+        process = start(folder)
+        printed = await until(process, "Run ")
+        process.send_signal(sign)
+        printed += await asyncio.to_thread(ended, process)
+        assert process.returncode == 0, printed
+        assert "Traceback" not in printed
+        assert processes(folder) == []
+
+    await asyncio.gather(stopped(folder, signal.SIGINT), stopped(other_folder, signal.SIGTERM))
 
 
 MOMENTS = (
@@ -181,6 +219,7 @@ async def until(process: "subprocess.Popen[str]", words: str, seconds: float = 6
             printed += line
             if words in line:
                 return printed
+    process.communicate()
     return pytest.fail(f"the demo ended before it printed {words!r}:\n{printed}")
 
 
@@ -204,3 +243,8 @@ def told(one: Customer | Card) -> tuple[str, str]:
         (one.value("FN"), one.value("TEL")) if isinstance(one, Card) else (str(one["name"]), str(one["phone"] or ""))
     )
     return name, re.sub(r"\D", "", phone)
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.0, 1)])
+def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(share: float, value: float) -> None:
+    assert percentile([float(n) for n in reversed(range(1, 101))], share) == value

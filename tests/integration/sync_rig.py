@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from services.contracts.app import Manifest
-from services.contracts.commands import Command, Create, Tag, Untag, Update, Write
+from services.contracts.commands import Command, Create
 from services.contracts.connection import Connection, Options
-from services.contracts.contact import Contact, Fields, Order
 from services.contracts.envelope import (
     Envelope,
-    Headers,
     Message,
     Unreadable,
-    derived,
-    event_key,
     from_headers,
-    headers,
-    seal,
     unseal,
 )
-from services.contracts.events import ContactChanged, ContactDeleted, LookAnswer, ScanFinished
-from services.contracts.receipts import Observation, Receipt, Written
 from services.runtime.log import EVENTS, PARKED, RECEIPTS, Partition, Record, commands_topic
 from services.runtime.log import Message as Posted
 from services.runtime.log.lane import Batch
@@ -42,15 +31,27 @@ from services.sync.save import decode_headers, moment
 from services.sync.sweeper import Sweeper
 from services.sync.worker import GROUP, PROGRESS, Worker
 from tests.core.bench import BOOK, SECOND, SHOP, order
-
-T = TypeVar("T")
+from tests.integration.sync_messages import (
+    DAY,
+    changed,
+    message,
+    of,
+    shop,
+    writes,
+    written,
+)
 
 PARTITIONS = 4
-TOPICS = {EVENTS: PARTITIONS, RECEIPTS: PARTITIONS, PARKED: 1, commands_topic("shop_app"): 1, commands_topic("book_app"): 1}
+TOPICS = {
+    EVENTS: PARTITIONS,
+    RECEIPTS: PARTITIONS,
+    PARKED: 1,
+    commands_topic("shop_app"): 1,
+    commands_topic("book_app"): 1,
+}
 MANIFESTS: Mapping[str, Manifest] = {"shop_app": SHOP, "book_app": BOOK}
 APPS = {"shop": "shop_app", "office": "book_app", "second": "shop_app", "annex": "book_app"}
 PAIR = Connection(name="pair", left="shop", right="office", options=Options(sync_deletions="both"))
-DAY = datetime(2026, 9, 21, tzinfo=UTC)
 
 _LOCKED = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
@@ -182,14 +183,14 @@ class Rig:
         """How many rows each table of sync has."""
         found = {}
         for table in _COUNTED:
-            found[table] = await self.store.fetchval(f"SELECT count(*) FROM sync.{table}")
+            found[table] = await self.store.fetchval(f"SELECT count(*) FROM sync.{table}")  # noqa: S608 - our tables
         return found
 
     async def content(self) -> dict[str, list[str]]:
         """Everything sync knows, row by row, without the times at which rows were touched."""
         found = {}
         for table in _COUNTED:
-            rows = await self.store.fetch(f"SELECT * FROM sync.{table}")
+            rows = await self.store.fetch(f"SELECT * FROM sync.{table}")  # noqa: S608 - our tables
             found[table] = sorted(str([value for name, value in row.items() if name not in _TOUCHED]) for row in rows)
         return found
 
@@ -226,14 +227,14 @@ class Rig:
     async def locked(self, sessions: int, seconds: float = 10.0) -> None:
         """Wait until so many sessions wait for locks."""
         async with asyncio.timeout(seconds):
-            while await self.store.fetchval(_LOCKED) < sessions:
+            while await self.store.fetchval(_LOCKED) < sessions:  # noqa: ASYNC110 - the server knows, and doesn't tell
                 await asyncio.sleep(0.005)
 
     async def waiting_for(self, holder: Database, seconds: float = 10.0) -> None:
         """Wait until some session waits for `holder`'s."""
         pid = await holder.fetchval("SELECT pg_backend_pid()")
         async with asyncio.timeout(seconds):
-            while not await self.store.fetchval(_BLOCKED, pid):
+            while not await self.store.fetchval(_BLOCKED, pid):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.005)
 
     @contextlib.asynccontextmanager
@@ -288,96 +289,6 @@ def _command(row: Row) -> Command:
     return body  # type: ignore[return-value]
 
 
-# Messages -----------------------------------------------------------------------------------------------------
-
-_ids = itertools.count(1)
-
-
-def message(body: Message, id: str | None = None) -> Posted:
-    """A message as its publisher seals it, under a new id unless one is given."""
-    key = b"key"
-    if isinstance(body, ContactChanged | ContactDeleted):
-        key = event_key(body.account, body.contact_id)
-    envelope = seal(body, id=id or derived("test", next(_ids)), source="test", subject="", time=DAY)
-    return Posted(key=key, headers=headers(envelope), value=envelope.data)
-
-
-def raw(type_: str, value: bytes, *more: tuple[str, bytes], v: int = 1, id: str | None = None) -> Posted:
-    """A message of any type with any body and further headers."""
-    rows: Headers = (
-        ("ce_id", (id or derived("test", next(_ids))).encode()),
-        ("ce_type", type_.encode()),
-        ("ce_v", str(v).encode()),
-        ("ce_source", b"test"),
-        ("ce_time", DAY.isoformat().encode()),
-        *more,
-    )
-    return Posted(key=b"key", headers=rows, value=value)
-
-
-def changed(
-    account: str,
-    contact_id: str,
-    fields: Fields,
-    *,
-    at: float = 0,
-    until: float | None = None,
-    mark: str | None = None,
-    tags: Iterable[str] = (),
-    scan: int | None = None,
-    look: LookAnswer | None = None,
-) -> ContactChanged:
-    """An observation, true in the interval of seconds [at, until] since the tests' start (until = at + 1)."""
-    return ContactChanged(
-        account=account,
-        contact_id=contact_id,
-        order=order(at, until),
-        origin="webhook",
-        contact=Contact(fields=fields, mark=mark, tags=tuple(tags)),
-        object=msgspec.json.encode({"id": contact_id}),  # type: ignore[arg-type]
-        scan=scan,
-        look=look,
-    )
-
-
-def deleted(account: str, contact_id: str, *, at: float, look: LookAnswer | None = None) -> ContactDeleted:
-    return ContactDeleted(account=account, contact_id=contact_id, order=order(at), origin="webhook", look=look)
-
-
-def written(command: Write, *, at: float, contact_id: str | None = None, fields: Fields | None = None) -> Receipt:
-    """The receipt of a write, with the contact as it was read back at `at` seconds."""
-    target = contact_id or (command.contact_id if not isinstance(command, Create) else f"made-{command.aim.link}")
-    told = fields if fields is not None else command.fields if isinstance(command, Create | Update) else {}
-    seen = Observation(
-        contact_id=target,
-        order=Order(order(at).start - SECOND, order(at).start + SECOND),
-        contact=Contact(fields=told, mark=command.aim.link if isinstance(command, Create) else None),
-    )
-    return Receipt(aim=command.aim, outcome=Written(contact_id=target, seen=seen))
-
-
-def scan_finished(account: str, number: int = 1, *, start: float = 0, count: int = 0) -> ScanFinished:
-    return ScanFinished(account=account, number=number, start=order(start).start, count=count)
-
-
-def shop(name: str, address: str, **more: str) -> Fields:
-    """A contact of the shop."""
-    return {"name": (name,), "email": (address,), **{path: (value,) for path, value in more.items()}}
-
-
-def writes(commands: Iterable[Command]) -> list[Write]:
-    return [each for each in commands if isinstance(each, Create | Update | Tag | Untag)]
-
-
-def of(commands: Iterable[Command], kind: type[T]) -> list[T]:
-    return [each for each in commands if isinstance(each, kind)]
-
-
-def one(commands: Iterable[Command], kind: type[T]) -> T:
-    (found,) = of(commands, kind)
-    return found
-
-
 async def active(rig: Rig, events: Owner, receipts: Owner, contact_id: str = "cus", name: str = "Ada") -> Link:
     """A left contact with its right one, made by us and in step."""
     address = f"{contact_id}@example.com"
@@ -390,4 +301,3 @@ async def active(rig: Rig, events: Owner, receipts: Owner, contact_id: str = "cu
     assert found[0].status == "active"
     assert not found[0].unsettled
     return found[0]
-

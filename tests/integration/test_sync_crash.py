@@ -1,4 +1,4 @@
-"""Workers that die around a commit: nothing is lost, nothing happens twice, nobody writes after having lost a partition."""
+"""Workers that die around a commit: nothing is lost, nothing happens twice, and who lost a partition writes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from services.contracts.commands import Create, Update
 from services.runtime.log import EVENTS, RECEIPTS, FencedError
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
-from tests.integration.sync_rig import Rig, active, changed, drained, message, of, one, rig, shop, workers, written
+from tests.integration.sync_messages import changed, message, of, one, scan_finished, shop, written
+from tests.integration.sync_rig import Rig, active, drained, rig, workers
 
 Eventually = Callable[..., Awaitable[None]]
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,8 @@ MIDST = "LOCK TABLE sync.journal IN SHARE MODE"
 GATE = """
 CREATE TABLE gate (shut boolean);
 INSERT INTO gate VALUES (true);
-CREATE FUNCTION pass_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM FROM gate FOR UPDATE; RETURN NULL; END $$;
+CREATE FUNCTION pass_gate() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM FROM gate FOR UPDATE; RETURN NULL; END $$;
 CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON sync.inbox_default DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION pass_gate()
 """
@@ -188,8 +190,6 @@ async def test_an_owner_that_claims_during_a_commit_goes_on_after_it(store: Stor
 
 
 async def test_a_fenced_owner_of_a_scan_s_end_keeps_nothing(store: Store) -> None:
-    from tests.integration.sync_rig import scan_finished
-
     async with rig(store, scanned=False) as made:
         zombie = await made.own()
         await made.own()

@@ -7,28 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.contracts.commands import Create, Update
-from services.contracts.contact import PersonName
-from services.contracts.receipts import Refused, Receipt
+from services.contracts.contact import Fields, PersonName
+from services.contracts.receipts import Receipt, Refused
 from services.runtime.log import RECEIPTS
 from services.runtime.store import Store
 from services.sync import control
 from services.sync.control import HeldChange
 from services.sync.core.state import Link
 from services.sync.health import ConnectionHealth, health
-from tests.integration.sync_rig import (
-    MANIFESTS,
-    Owner,
-    Rig,
-    active,
-    changed,
-    deleted,
-    of,
-    one,
-    rig,
-    shop,
-    writes,
-    written,
-)
+from tests.integration.sync_messages import changed, deleted, of, one, shop, writes, written
+from tests.integration.sync_rig import MANIFESTS, Owner, Rig, active, rig
 
 
 @dataclass
@@ -40,7 +28,7 @@ class Held:
 
     async def mail(self, address: str, *, at: float) -> None:
         """Somebody changes the e-mail address in the office."""
-        fields = {"n": (PersonName(given="Ada"),), "email": (address,)}
+        fields: Fields = {"n": (PersonName(given="Ada"),), "email": (address,)}
         await self.events.take(changed("office", self.link.right.contact_id or "", fields, at=at))
 
 
@@ -70,7 +58,7 @@ async def test_b10_an_approved_change_is_written_once(store: Store) -> None:
         await scene.receipts.take(written(update, at=110, fields=shop("Ada", "ada.king@example.com")))
         await made.sweep()
         assert not writes(await made.drain())
-        assert [row["outcome"] for row in await made.journal() if row["input"] == "person"][0] == "approved"
+        assert "approved" in {row["outcome"] for row in await made.journal() if row["input"] == "person"}
 
 
 async def test_b10_two_people_who_approve_at_once_lead_to_one_write(store: Store) -> None:

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from services.contracts.commands import Create, Look, Tag
-from services.contracts.contact import PersonName
+from services.contracts.contact import Fields, PersonName
 from services.runtime.log import EVENTS, RECEIPTS
 from services.runtime.store import Store
 from services.sync import control
 from services.sync.control import HeldChange
 from services.sync.scans import HELD_FROM
-from tests.integration.sync_rig import (
-    MANIFESTS,
-    PARTITIONS,
-    Owner,
-    Rig,
-    active,
-    changed,
-    deleted,
-    message,
-    of,
-    rig,
-    scan_finished,
-    shop,
-    writes,
-)
+from tests.integration.sync_messages import changed, deleted, message, of, scan_finished, shop, writes
+from tests.integration.sync_rig import MANIFESTS, PARTITIONS, Owner, Rig, active, rig
 
 MIDST = "LOCK TABLE sync.journal IN SHARE MODE"
 
@@ -120,7 +107,13 @@ async def test_p7_a_decision_that_comes_while_the_scan_ends_comes_after_it(store
         assert [create.addresses for create in of(await made.drain(), Create)] == [("eve@example.com",)]
 
 
-async def test_p7_the_end_of_a_scan_gets_through_while_others_decide_without_a_pause(store: Store) -> None:
+async def all_known(made: Rig) -> bool:
+    return (await made.counts())["contact"] == 3 * 7
+
+
+async def test_p7_the_end_of_a_scan_gets_through_while_others_decide_without_a_pause(
+    store: Store, eventually: Callable[..., Awaitable[None]]
+) -> None:
     async with rig(store, scanned=False) as made:
         everywhere = await owners(made)
         await pass_scan(everywhere, "shop")
@@ -135,20 +128,19 @@ async def test_p7_the_end_of_a_scan_gets_through_while_others_decide_without_a_p
             return turn
 
         busy = [asyncio.create_task(decide(owner)) for owner in everywhere[:3]]
-        while (await made.counts())["contact"] < 3 * 7:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: all_known(made))
         async with asyncio.timeout(20):
             for number in range(1, 6):
                 await pass_scan(everywhere[3:], "office", number)
         over.set()
-        print(f"decisions meanwhile: {sum(await asyncio.gather(*busy))}")
+        await asyncio.gather(*busy)
         assert await store.fetchval("SELECT count(*) FROM sync.scan_pass WHERE account = 'office'") == 5
 
 
 async def known(made: Rig, everywhere: Sequence[Owner], count: int) -> None:
     """So many contacts of the office, seen by its first scan, without partners."""
     for at in range(count):
-        fields = {"n": (PersonName(given=str(at)),), "email": (f"p{at}@example.com",)}
+        fields: Fields = {"n": (PersonName(given=str(at)),), "email": (f"p{at}@example.com",)}
         await everywhere[at % 4].take(changed("office", f"card-{at}", fields, scan=1))
     await pass_scan(everywhere, "office", 1)
     await made.drain()

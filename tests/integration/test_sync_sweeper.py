@@ -9,11 +9,12 @@ from msgspec.structs import replace
 from services.contracts.commands import Create, Update
 from services.contracts.connection import Connection, MappingLine
 from services.contracts.contact import PersonName
-from services.contracts.receipts import Deferred, Receipt, Refused
+from services.contracts.receipts import AccountBack, Deferred, Receipt, Refused
 from services.runtime.log import RECEIPTS
 from services.runtime.store import Store
 from services.sync.sweeper import CHUNK
-from tests.integration.sync_rig import PAIR, Owner, Rig, active, changed, deleted, of, one, rig, shop, written
+from tests.integration.sync_messages import changed, deleted, of, one, shop, written
+from tests.integration.sync_rig import PAIR, Owner, Rig, active, rig
 
 SECOND_PAIR = Connection(name="second-pair", left="shop", right="annex")
 WAKE = "INSERT INTO sync.wake (link) SELECT id FROM sync.link"
@@ -134,7 +135,12 @@ async def long_lived(made: Rig) -> None:
         changed("shop", "waits", shop("Waits", "waits@example.com"), at=50),
         changed("shop", "refuse", shop("Refused", "refuse@example.com"), at=50),
         changed("shop", "away", shop("Away", "away@example.com"), at=50),
-        changed("office", links["kept"].right.contact_id or "", {"n": (PersonName(given="Ada"),), "email": ("other@example.com",)}, at=50),
+        changed(
+            "office",
+            links["kept"].right.contact_id or "",
+            {"n": (PersonName(given="Ada"),), "email": ("other@example.com",)},
+            at=50,
+        ),
         deleted("office", links["gone"].right.contact_id or "", at=50),
         deleted("shop", "back", at=50),
     )
@@ -184,8 +190,6 @@ async def test_p10_the_loop_doesn_t_spin_at_rest(store: Store) -> None:
 
 
 async def test_p10_an_account_that_is_back_wakes_who_waits_for_it(store: Store) -> None:
-    from services.contracts.receipts import AccountBack
-
     async with rig(store) as made:
         events, receipts = await made.own(), await made.own(RECEIPTS)
         await active(made, events, receipts)

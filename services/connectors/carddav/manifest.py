@@ -48,6 +48,7 @@ MANIFEST = Manifest(
     # No limit is documented for a server of one's own. Small ones lock the whole book for a write: what Stripe takes
     # per endpoint leaves them room for people.
     pace=Pace(poll=2, read=20, write=20, burst=10),
+    parallel=4,
     verdicts={
         # Servers answer 403 also for a single card that they don't take; the login is questioned by 401.
         403: Verdict.REFUSE,

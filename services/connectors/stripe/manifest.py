@@ -82,6 +82,7 @@ MANIFEST = Manifest(
     # 25 requests a second to each endpoint and 100 to a live account: https://docs.stripe.com/rate-limits
     # Scans and finds share the endpoint GET /v1/customers, and other programs share the account.
     pace=Pace(poll=5, read=18, write=20, burst=2),
+    parallel=8,
     # https://docs.stripe.com/error-codes and https://docs.stripe.com/api/errors
     verdicts={
         402: Verdict.REFUSE,
