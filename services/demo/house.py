@@ -15,11 +15,6 @@ from services.runtime.log import EVENTS
 from services.runtime.store import Store
 
 # The data folder's lock says that no other process lives on this database: whatever still has a lease is dead.
-_LEASES = (
-    "UPDATE ingest.lease SET expires_at = clock_timestamp()",
-    "DELETE FROM connectors.lease",
-    "UPDATE log.member SET lease_until = clock_timestamp() - interval '1 s'",
-)
 _SCANNED = """
 SELECT count(*) = $1 FROM ingest.cursor AS c JOIN sync.account AS a USING (account)
 WHERE c.state = 'live' AND c.trouble_count = 0 AND a.scanned_at IS NOT NULL
@@ -70,11 +65,6 @@ class House:
         self._offsets: list[int] = []
         self._number = 0
         self._people: dict[str, str] = {}
-
-    async def take_over(self) -> None:
-        """Let the leases of a killed run end now instead of in half a minute."""
-        for statement in _LEASES:
-            await self._store.execute(statement)
 
     async def scan_again(self) -> None:
         """Have both accounts read from start to end: what a killed Stripe never told is found."""

@@ -102,7 +102,6 @@ class Demo:
         async with contextlib.AsyncExitStack() as stack:
             installation = await stack.enter_async_context(installed(self._settings))
             house = House(installation.store, self.screen)
-            await house.take_over()
             http = await stack.enter_async_context(httpx2.AsyncClient(timeout=30, trust_env=False))
             async with asyncio.TaskGroup() as starting:
                 shop_up = starting.create_task(

@@ -74,7 +74,8 @@ class Store:
             max_size=max_size,
             init=_prepare,
             timeout=_CONNECT_SECONDS,
-            server_settings={"application_name": name, "timezone": "UTC"},
+            # Compiling a plan costs more than our short statements take.
+            server_settings={"application_name": name, "timezone": "UTC", "jit": "off"},
         )
         try:
             yield cls(pool, dsn)
