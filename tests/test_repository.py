@@ -75,9 +75,7 @@ def test_a_lock_names_no_address_and_pins_every_requirement_with_a_hash(lock: Pa
 
 def test_every_dependency_is_locked() -> None:
     development = [
-        line
-        for line in (ROOT / "requirements" / "dev.in").read_text("utf-8").splitlines()
-        if not line.startswith("#")
+        line for line in (ROOT / "requirements" / "dev.in").read_text("utf-8").splitlines() if not line.startswith("#")
     ]
     runtime = {canonical(requirement) for requirement in project()["dependencies"]}
     locked = {name for name, _ in pins(ROOT / "requirements" / "runtime.lock")}
