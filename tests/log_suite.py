@@ -199,7 +199,7 @@ class LogSuite:
                 finished.set_result(None)
                 await until(lambda: len(second.owned) == 2)
 
-    async def test_f4_a_second_process_of_one_name_displaces_the_first(self, logs: Logs, topic: str) -> None:
+    async def test_a_second_process_of_one_name_displaces_the_first(self, logs: Logs, topic: str) -> None:
         first, second = Reader(), Reader()
         async with logs.open() as here, logs.open() as there, here.consumer("g", [topic], "a", first) as old:
             await until(lambda: len(first.owned) == 4)

@@ -208,6 +208,8 @@ class Bench:
         mark: str | None = None,
         guard: str | None = None,
         origin: Origin = "webhook",
+        prior: Fields | None = None,
+        label: str | None = None,
     ) -> ContactChanged:
         """An observation, true in the interval of seconds [at, until] since the start (until = at + 1)."""
         return ContactChanged(
@@ -218,6 +220,8 @@ class Bench:
             contact=Contact(fields=fields, tags=tuple(sorted(tags)), mark=mark, guard=guard),
             look=look,
             scan=scan,
+            prior=prior or {},
+            label=label,
         )
 
     def looked(self, look: Look, fields: Fields | None, *, at: float, until: float | None = None) -> Input:

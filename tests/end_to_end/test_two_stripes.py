@@ -110,6 +110,19 @@ async def test_one_write_per_edit_and_none_at_rest(home: House) -> None:
     assert sum(len(home.writes(each)) for each in home.both) == 3 * len(pairs)
 
 
+async def test_p14_an_edit_that_our_write_overwrites_is_put_back_and_flows(home: House) -> None:
+    left, right = await pair(home)
+    slow = home.left.faults.slow(1.0, Where("POST", "/v1/customers/*"))
+    home.right.dashboard.update(right, description="ours")
+    await home.until(lambda: slow.hits == 1)
+    home.left.dashboard.update(left, description="typed")
+    await home.until(lambda: shown(home.right, right)["description"] == "typed")
+    await home.rest()
+    assert alike(home)
+    assert shown(home.left, left)["description"] == "typed"
+    assert [received.params.get("description") for received in home.writes(home.left)] == ["ours", "typed"]
+
+
 async def test_both_accounts_full_at_the_start_are_paired_and_completed(database: str, tmp_path: Path) -> None:
     def seed(left: StripeSandbox, right: StripeSandbox) -> None:
         for number in range(20):

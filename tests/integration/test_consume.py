@@ -219,7 +219,7 @@ async def test_a_slow_partition_delays_no_other(log: PostgresLog, store: Store, 
 
 
 @pytest.mark.parametrize("max_records", [5, 500])
-async def test_f4_a_fenced_owner_drops_its_batch_and_begins_again_from_the_progress_row(
+async def test_a_fenced_owner_drops_its_batch_and_begins_again_from_the_progress_row(
     log: PostgresLog, store: Store, scratch: Progress, max_records: int
 ) -> None:
     keep = keeping(store)
@@ -238,7 +238,7 @@ async def test_f4_a_fenced_owner_drops_its_batch_and_begins_again_from_the_progr
     await assert_each_once_in_order(store, log)
 
 
-async def test_f4_a_member_whose_lease_ended_in_the_middle_of_a_batch_commits_nothing_of_it(
+async def test_a_member_whose_lease_ended_in_the_middle_of_a_batch_commits_nothing_of_it(
     log: PostgresLog, store: Store, scratch: Progress
 ) -> None:
     keep = keeping(store)
@@ -314,7 +314,7 @@ async def test_a_handler_that_forgets_to_advance_is_a_bug(log: PostgresLog, stor
             task.result()
 
 
-async def test_f24_a_partition_that_does_not_get_on_ends_the_loop(
+async def test_a_partition_that_does_not_get_on_ends_the_loop(
     log: PostgresLog, store: Store, scratch: Progress
 ) -> None:
     async def handle(batch: Batch) -> None:
@@ -370,7 +370,7 @@ async def test_members_that_come_and_go_handle_everything_once(
     await assert_each_once_in_order(store, log)
 
 
-async def test_f22_a_database_that_crashes_again_and_again_loses_nothing_that_was_confirmed(open_folder: Path) -> None:
+async def test_a_database_that_crashes_again_and_again_loses_nothing_that_was_confirmed(open_folder: Path) -> None:
     confirmed: list[bytes] = []
 
     async def publish(log: PostgresLog, number: int) -> None:
@@ -404,7 +404,7 @@ async def test_f22_a_database_that_crashes_again_and_again_loses_nothing_that_wa
             assert len(set(confirmed)) == 240
 
 
-async def test_f4_a_stopped_process_that_wakes_up_commits_nothing(
+async def test_a_stopped_process_that_wakes_up_commits_nothing(
     log: PostgresLog, store: Store, scratch: Progress, database: str
 ) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -138,7 +138,7 @@ async def test_another_process_is_told_of_a_publication_and_of_a_change_in_its_g
                     await dealt_anew.wait()
 
 
-async def test_f22_what_was_confirmed_is_there_though_the_writers_connection_keeps_dying(
+async def test_what_was_confirmed_is_there_though_the_writers_connection_keeps_dying(
     log: PostgresLog, store: Store
 ) -> None:
     confirmed: list[bytes] = []
@@ -176,7 +176,7 @@ async def test_f22_what_was_confirmed_is_there_though_the_writers_connection_kee
         assert own == list(range(len(own)))
 
 
-async def test_f23_long_interleaved_transactions_hide_no_record(log: PostgresLog, store: Store, database: str) -> None:
+async def test_long_interleaved_transactions_hide_no_record(log: PostgresLog, store: Store, database: str) -> None:
     draw = random.Random(23)
     published = 0
 
@@ -221,9 +221,7 @@ async def test_f23_long_interleaved_transactions_hide_no_record(log: PostgresLog
     assert sum(map(len, seen.values())) == published
 
 
-async def test_f26_publications_beyond_the_bounds_are_refused_and_the_others_written(
-    store: Store, database: str
-) -> None:
+async def test_publications_beyond_the_bounds_are_refused_and_the_others_written(store: Store, database: str) -> None:
     blocker = await asyncpg.connect(database)
     async with PostgresLog.open(store, max_messages=10, max_bytes=1000) as log:
         await log.create_topics({TOPIC: 1})
@@ -293,9 +291,7 @@ async def test_the_partitions_of_a_member_that_died_go_to_the_next(log: Postgres
         await until(lambda: len(reader.owned) == 4)
 
 
-async def test_f18_retention_moves_the_first_offset_and_nobody_is_carried_past_it(
-    log: PostgresLog, store: Store
-) -> None:
+async def test_retention_moves_the_first_offset_and_nobody_is_carried_past_it(log: PostgresLog, store: Store) -> None:
     await log.publish(TOPIC, [Message(key=b"one", headers=(), value=b"%d" % n) for n in range(50)])
     place, (_, end) = next(item for item in (await log.bounds(TOPIC)).items() if item[1][1])
     assert end == 50

@@ -21,6 +21,7 @@ from services.contracts.receipts import (
 )
 from services.sync.core.identity import link_id
 from services.sync.core.mapping import Config, normal_view, observed
+from services.sync.core.overwrite import forgotten
 from services.sync.core.slice import Slice, clear
 from services.sync.core.state import Base, Half, Link, Pending, Refusal, Wait
 
@@ -105,6 +106,9 @@ def _written(
         write = pending.lines.get(line.id)
         if write is None:
             continue
+        if line.id in pending.restores:
+            half = forgotten(half, line.id)
+            continue
         back = write.wanted
         if seen is not None:
             read = normal_view(observed(seen.contact, line, side), line, side)
@@ -151,6 +155,8 @@ def _refused(
         half = replace(half, refused={**half.refused, pending.kind: Refusal(value="", reason=outcome.reason)})
     else:
         half = replace(half, refused={**half.refused, **_refusals(config, side, pending, outcome)})
+    for key in pending.restores:
+        half = forgotten(half, key)
     after = link.with_half(side, half)
     state.decide(before, after, config, "refused", outcome.reason, *pending.lines)
     return Settled()

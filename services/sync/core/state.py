@@ -6,7 +6,7 @@ import msgspec
 
 from services.contracts.commands import Version
 from services.contracts.connection import Direction
-from services.contracts.contact import Contact, Fields, Order, Side, Subscription
+from services.contracts.contact import Contact, Order, Side, Subscription, Values
 
 Status: TypeAlias = Literal["pairing", "active", "outside", "duplicate", "tombstone", "ended"]
 WaitReason: TypeAlias = Literal[
@@ -91,8 +91,28 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: int
     """Microseconds since 1970: when it was decided."""
     lines: dict[str, LineWrite] = msgspec.field(default_factory=dict)
+    restores: tuple[str, ...] = ()
+    """Lines on which it puts back what an earlier write of ours overwrote: they move no base."""
     unknown: str | None = None
     """Why the outcome isn't known, if the connector said so."""
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """What a write to an app without a lock expected to find, until its echo shows what it found."""
+
+    version: Version
+    until: int
+    """Microseconds since 1970."""
+    lines: dict[str, LineWrite]
+    """Line -> what stood there when it was decided, and what it wrote."""
+
+
+class Overwritten(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody's edit that a write of ours overwrote without knowing."""
+
+    values: Values
+    written: Normal
+    """What our write put in its place."""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -122,6 +142,8 @@ class Half(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     refused: dict[str, Refusal] = msgspec.field(default_factory=dict)
     """Mapping line -> refusal; `*` stands for a create as a whole."""
     held: dict[str, Hold] = msgspec.field(default_factory=dict)
+    expects: tuple[Expected, ...] = ()
+    overwritten: dict[str, Overwritten] = msgspec.field(default_factory=dict)
     tag: Literal["none", "ours", "final"] = "none"
     tag_order: Order | None = None
     """When our tag was seen set; a later observation without it means that a person removed it."""
@@ -226,6 +248,3 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The mapping lines it is about."""
     changed: bool = True
     """Whether anything but the journal changed."""
-
-
-EMPTY: Fields = {}

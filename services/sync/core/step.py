@@ -7,9 +7,10 @@ from services.contracts.contact import SIDES, Contact, Fields, Side
 from services.sync.core.deletion import gone, untag
 from services.sync.core.issue import issue
 from services.sync.core.mapping import Config
+from services.sync.core.overwrite import expecting, forgotten, restoring
 from services.sync.core.pairing import pair
 from services.sync.core.slice import OlderConfigError, Slice, clear
-from services.sync.core.state import Base, Half, Link, Pending, Record
+from services.sync.core.state import Half, Link, Pending, Record
 from services.sync.core.values import Rebase, Want, merge, sort_wants, turned
 
 
@@ -122,8 +123,7 @@ def _live(state: Slice, config: Config, link: Link, left: Record, right: Record)
             return
     if left.contact is None or right.contact is None:
         return
-    base, wants, undecided, notes = _merge_lines(config, link, left.contact, right.contact)
-    link = replace(link, base=base)
+    link, wants, undecided, notes = _merge_lines(config, link, left.contact, right.contact)
     outcome: list[str] = []
     lines: list[str] = []
     for side in SIDES:
@@ -172,8 +172,8 @@ def _reason(outcome: list[str], notes: list[str], link: Link) -> str:
 
 def _merge_lines(
     config: Config, link: Link, left: Contact, right: Contact
-) -> tuple[dict[str, Base], dict[Side, list[Want]], frozenset[str], list[str]]:
-    """Decide every line without an unsettled write (P1). Returns base, wants, lines not decided, notes."""
+) -> tuple[Link, dict[Side, list[Want]], frozenset[str], list[str]]:
+    """Decide every line without an unsettled write (P1). Returns the link, wants, lines not decided, notes."""
     pending = [half.pending for half in (link.left, link.right) if half.pending is not None]
     undecided = frozenset(key for write in pending for key in write.lines)
     wanted: dict[Side, list[Want]] = {"left": [], "right": []}
@@ -182,6 +182,13 @@ def _merge_lines(
     for line in config.lines:
         if line.id in undecided:
             continue
+        restored = restoring(link, line, left, right, base.get(line.id))
+        if isinstance(restored, Want):
+            wanted[restored.target].append(restored)
+            notes.append(f"{line.id}: an edit that our own write overwrote is put back")
+            continue
+        if restored is not None:
+            link = link.with_half(restored, forgotten(link.half(restored), line.id))
         verdict = merge(config, line, left, right, base.get(line.id))
         if isinstance(verdict, Want):
             wanted[verdict.target].append(verdict)
@@ -191,7 +198,7 @@ def _merge_lines(
                 notes.append(f"{line.id}: {verdict.reason}")
         elif verdict.reason != "neither side changed":
             notes.append(f"{line.id}: {verdict.reason}")
-    return base, wanted, undecided, notes
+    return replace(link, base=base), wanted, undecided, notes
 
 
 def _issue_update(
@@ -209,5 +216,7 @@ def _issue_update(
     )
     state.commands.append((command, config.manifest(side).name))
     lines = {want.line.id: want.write for want in wants}
-    pending = Pending(version=aim.version, kind="update", at=state.now, lines=lines)
+    restores = tuple(want.line.id for want in wants if want.restores)
+    pending = Pending(version=aim.version, kind="update", at=state.now, lines=lines, restores=restores)
+    half = expecting(config, half, side, aim.version, wants, contact, state.now)
     return link.with_half(side, replace(half, pending=pending))

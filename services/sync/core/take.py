@@ -11,6 +11,7 @@ from services.contracts.events import ContactChanged, ContactDeleted, ContactTou
 from services.contracts.receipts import Absent, Found, Receipt
 from services.sync.core.identity import addresses
 from services.sync.core.observe import Folded, Sight, fold, fold_subscription, touch
+from services.sync.core.overwrite import notice
 from services.sync.core.settle import fold_find, settle
 from services.sync.core.slice import Slice
 from services.sync.core.state import Decision, Record
@@ -65,6 +66,7 @@ def _take_fact(state: Slice, item: Fact | Sighted) -> None:
                 scan=item.scan,
                 answers=item.look,
             )
+            notice(state, item)
             _observe(state, item.account, item.contact_id, sight, item.object)
         case ContactDeleted():
             sight = Sight(order=item.order, contact=None, answers=item.look)

@@ -15,6 +15,8 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     target: Side
     values: Values
     write: LineWrite
+    restores: bool = False
+    """It puts back what an earlier write of ours overwrote: that side's own value needs nobody's yes."""
 
 
 class Rebase(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +114,7 @@ def sort_wants(half: Half, wants: list[Want], undecided: frozenset[str], now: in
         elif reason is not None:
             refused[key] = Refusal(value=value, reason=reason)
             resting.append(key)
-        elif field.guarded and not _approved(half.held.get(key), value):
+        elif field.guarded and not want.restores and not _approved(half.held.get(key), value):
             hold = half.held.get(key)
             held[key] = hold if hold is not None and hold.value == value else Hold(value=value, since=now)
             holding.append(key)
