@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -205,3 +207,17 @@ def test_every_metric_has_a_sentence_and_our_prefix() -> None:
     collected = list(metrics.registry.collect())
     assert all(one.name.startswith("contactsync_") and one.documentation.endswith(".") for one in collected)
     assert b'contactsync_deliveries_total{account="shop",outcome="accepted"} 1.0' in metrics.exposition()
+
+
+def test_every_field_that_our_log_lines_name_is_allowed() -> None:
+    """A field that isn't allowed vanishes: a line with it would tell less than its author thought."""
+    levels = {"debug", "info", "warning", "error", "exception", "bind"}
+    lost = []
+    for path in sorted((Path(__file__).parent.parent / "services").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in levels):
+                continue
+            if re.search(r"(\blog|get_logger\(\))$", ast.unparse(node.func.value)):
+                names = {each.arg for each in node.keywords} - {"exc_info"}
+                lost += [f"{path}:{node.lineno} {name}" for name in names if name not in ALLOWED]
+    assert lost == []

@@ -18,10 +18,10 @@ ALLOWED = frozenset(
     {
         "account", "app", "attempt", "attempts", "at", "bytes", "command", "config_version", "connection",
         "contact", "count", "decision", "delivery", "direction", "duration_ms", "epoch", "error", "event",
-        "event_id", "field", "host", "incarnation", "kind", "level", "link", "logger", "method", "migration",
-        "offset", "outcome", "page", "partition", "path", "pid", "port", "reason", "role", "rows", "rule",
-        "scan", "seconds", "side", "signal", "span", "sqlstate", "status", "timestamp", "topic", "trace",
-        "type", "version", "worker",
+        "event_id", "field", "group", "host", "incarnation", "kind", "level", "link", "listen", "logger",
+        "messages", "method", "migration", "offset", "outcome", "page", "partition", "partitions", "path", "pid",
+        "port", "reason", "role", "roles", "rows", "rule", "scan", "seconds", "side", "signal", "span",
+        "sqlstate", "status", "suspects", "timestamp", "topic", "trace", "type", "version", "worker",
     }
 )  # fmt: skip
 """The names of fields that may be logged. `contact` is an app's own id of a contact, `reason` a short code,

@@ -48,6 +48,4 @@ async def finish_scan(database: Database, scan: ScanFinished, partition: int, pa
     if missing:
         held = len(missing) >= HELD_FROM
         await database.execute(_SUSPECT, scan.account, missing, scan.number, held)
-    structlog.get_logger().info(
-        "scan_passed", account=scan.account, count=scan.count, suspects=len(missing), first=scanned_at is None
-    )
+    structlog.get_logger().info("scan_passed", account=scan.account, count=scan.count, suspects=len(missing))
