@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import httpx2
@@ -23,10 +23,12 @@ from services.ingest.poll import Pollers, Timing
 from services.ingest.probes import Probes, schema_check
 from services.ingest.publish import Publisher
 from services.ingest.registry import Accounts, Registered, loader, opener
+from services.ingest.wish import Wishes
 from services.runtime import http, telemetry
 from services.runtime.app import Access, App
 from services.runtime.clock import DatabaseClock
 from services.runtime.log import EVENTS, PARKED, RECEIPTS, commands_topic
+from services.runtime.log.errors import is_passing
 from services.runtime.log.open import ManagedLog, open_log
 from services.runtime.metrics import Metrics
 from services.runtime.secrets import Vault, vault
@@ -39,7 +41,10 @@ from services.sync.service import Sync
 ROLES = frozenset({"ingest", "sync", "connectors"})
 PARTITIONS: Mapping[str, int] = {EVENTS: 4, RECEIPTS: 4, PARKED: 1}
 COMMAND_PARTITIONS = 2
+RETENTION = timedelta(days=35)
+"""How long the log keeps everything: longer than the 30 days for which Stripe lists its own events."""
 _CLOCK_SECONDS = 60.0
+_HOUR_SECONDS = 3600.0
 _PATIENCE_SECONDS = 3.0
 _GRACE_SECONDS = 15
 _BODY_SECONDS = 10.0
@@ -131,6 +136,18 @@ async def _keep_time(installation: Installation) -> NoReturn:
             await installation.clock.measure(_ask(installation.store))
 
 
+async def _keep_log(installation: Installation) -> NoReturn:
+    """Let the log forget what is past its time, every hour."""
+    topics = (*PARTITIONS, *(commands_topic(app) for app in installation.apps))
+    while True:
+        try:
+            await installation.log.expire(dict.fromkeys(topics, RETENTION))
+        except Exception as error:
+            if not is_passing(error):
+                raise
+        await asyncio.sleep(_HOUR_SECONDS)
+
+
 class Server(uvicorn.Server):
     """uvicorn without its own signal handlers: the whole process stops together."""
 
@@ -175,6 +192,7 @@ async def serve_roles(
             manifests = {name: app.manifest for name, app in installation.apps.items()}
             sync = Sync(installation.store, installation.log, manifests)
             tasks.add(asyncio.create_task(sync.run(holder), name="sync"))
+            tasks.add(asyncio.create_task(_keep_log(installation), name="log-retention"))
         if "connectors" in roles:
             runner = _runner(installation, holder)
             tasks.add(asyncio.create_task(runner.run(stop, apps), name="connectors"))
@@ -236,6 +254,8 @@ def _ingest(
         publisher,
         Bodies(limit=settings.body_limit, seconds=_BODY_SECONDS, room=Room(_BODY_ROOM)),
         installation.metrics,
+        access=access,
+        wish=Wishes(store),
     )
     probes = Probes(installation.log, schema_check(store), installation.metrics)
     config = uvicorn.Config(

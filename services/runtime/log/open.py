@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -21,6 +22,10 @@ class ManagedLog(Log, Protocol):
 
     async def create_topics(self, topics: Mapping[str, int]) -> None:
         """Create the topics (name to number of partitions) that aren't there; another number is an error."""
+        ...
+
+    async def expire(self, retention: Mapping[str, timedelta]) -> int:
+        """Delete records older than their topic's age; return how many."""
         ...
 
 
