@@ -118,6 +118,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds a deletion waits for signs of a merge."""
     poll_interval: float = 0.0
     """Seconds between polls of the change feed, unless the account's setting says otherwise; 0: no feed."""
+    webhook_body: Literal["json", "any"] = "json"
+    """What its deliveries' bodies are: JSON and declared so, or whatever it sends, nothing included."""
     key_lifetime: float = 0.0
     """Seconds for which repeating an idempotency key is safe; 0: the app has none."""
 
@@ -156,6 +158,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     event: Event
     time: int
     """Microseconds since 1970: when it happened for the app."""
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """What a delivery says that names no contact: the feed of its account has news, so poll it now."""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

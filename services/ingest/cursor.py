@@ -1,12 +1,14 @@
 """How far an account was read: the row in `ingest.cursor`, changed only under the account's lease."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from services.contracts.app import Page
 from services.ingest.lease import Lease
+from services.ingest.wish import CHANNEL
 from services.runtime.store import Connection, Record, Store
 
 State: TypeAlias = Literal["scanning", "live"]
@@ -14,6 +16,7 @@ T = TypeVar("T")
 
 _COLUMNS = """
     account, state, poll_number, scan_number, scan_pages, scan_count, page_cursor, feed_cursor, trouble_count,
+    next_poll_at,
     (extract(epoch FROM scan_started_at) * 1000000)::bigint AS scan_start,
     greatest(extract(epoch FROM next_poll_at - clock_timestamp()), 0)::float8 AS due,
     (SELECT n FROM registry.incarnation) AS incarnation
@@ -27,19 +30,23 @@ ON CONFLICT DO NOTHING
 _READ = f"SELECT {_COLUMNS} FROM ingest.cursor WHERE account = $1"  # noqa: S608 - our own columns
 _BEGIN = f"UPDATE ingest.cursor SET poll_number = poll_number + 1 WHERE account = $1 RETURNING {_COLUMNS}"  # noqa: S608
 _OK = "last_ok_at = clock_timestamp(), trouble_since = NULL, trouble_count = 0"
+# What somebody pulled forward since the request was sent stays: the answer may be older than the wish.
+_NEXT = """next_poll_at = CASE next_poll_at
+        WHEN $4 THEN clock_timestamp() + make_interval(secs => $5) ELSE next_poll_at
+    END"""
 _SCANNED = f"""
 UPDATE ingest.cursor SET page_cursor = $2, scan_pages = $4, scan_count = $5, {_OK}
 WHERE account = $1 AND scan_number = $3
 """  # noqa: S608
 _LIVE = f"""
 UPDATE ingest.cursor
-SET state = 'live', page_cursor = NULL, feed_cursor = $2, scan_pages = $4, scan_count = $5,
-    scan_finished_at = clock_timestamp(), next_poll_at = clock_timestamp() + make_interval(secs => $6), {_OK}
+SET state = 'live', page_cursor = NULL, feed_cursor = $2, scan_pages = $6, scan_count = $7,
+    scan_finished_at = clock_timestamp(), {_NEXT}, {_OK}
 WHERE account = $1 AND scan_number = $3
 """  # noqa: S608
+_PASSED = f"UPDATE ingest.cursor SET feed_cursor = $2, {_OK} WHERE account = $1 AND scan_number = $3"  # noqa: S608
 _POLLED = f"""
-UPDATE ingest.cursor
-SET feed_cursor = $2, next_poll_at = clock_timestamp() + make_interval(secs => $4), {_OK}
+UPDATE ingest.cursor SET feed_cursor = $2, {_NEXT}, {_OK}
 WHERE account = $1 AND scan_number = $3
 """  # noqa: S608
 _AGAIN = """
@@ -47,7 +54,10 @@ UPDATE ingest.cursor
 SET state = 'scanning', scan_number = scan_number + 1, scan_started_at = clock_timestamp(),
     scan_finished_at = NULL, scan_pages = 0, scan_count = 0, page_cursor = NULL, feed_cursor = NULL,
     next_poll_at = clock_timestamp()"""
-_RESTART = f"{_AGAIN} WHERE account = $1"
+_RESTART = f"""
+WITH restarted AS ({_AGAIN} WHERE account = $1 RETURNING account)
+SELECT account, pg_notify('{CHANNEL}', account) FROM restarted
+"""  # noqa: S608 - our own channel
 _LOST = f"{_AGAIN}, last_trouble = $3 WHERE account = $1 AND scan_number = $2"
 _TROUBLE = """
 UPDATE ingest.cursor
@@ -72,6 +82,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     page_cursor: str | None
     feed_cursor: str | None
     trouble_count: int
+    next_poll_at: datetime
     due: float
     """Seconds until the next request."""
     incarnation: int
@@ -126,15 +137,21 @@ class Cursors:
         """Save where the scan goes on after `page`, which had `count` contacts and is published."""
         await self._change(_SCANNED, page.cursor, before.scan_number, before.scan_pages + 1, before.scan_count + count)
 
-    async def live(self, before: Cursor, page: Page, count: int, pause: float) -> None:
-        """Save that the scan is over with `page`: its cursor starts the feed, in `pause` seconds."""
-        await self._change(
-            _LIVE, page.cursor, before.scan_number, before.scan_pages + 1, before.scan_count + count, pause
-        )
+    async def live(self, before: Cursor, page: Page, count: int, since: datetime, pause: float) -> None:
+        """Save that the scan is over with `page`: its cursor starts the feed, in `pause` seconds.
 
-    async def polled(self, before: Cursor, page: Page, pause: float) -> None:
-        """Save where the feed goes on after `page`, which is published, and in how many seconds."""
-        await self._change(_POLLED, page.cursor, before.scan_number, pause)
+        At once if its next request isn't the one of `since` any more: somebody wished for another meanwhile.
+        """
+        pages, contacts = before.scan_pages + 1, before.scan_count + count
+        await self._change(_LIVE, page.cursor, before.scan_number, since, pause, pages, contacts)
+
+    async def passed(self, before: Cursor, page: Page) -> None:
+        """Save where the feed goes on at once after `page`, which is published."""
+        await self._change(_PASSED, page.cursor, before.scan_number)
+
+    async def polled(self, before: Cursor, page: Page, since: datetime, pause: float) -> None:
+        """Save where the feed goes on after its last page, in `pause` seconds, or at once as in `live`."""
+        await self._change(_POLLED, page.cursor, before.scan_number, since, pause)
 
     async def lost(self, before: Cursor, sentence: str) -> None:
         """Begin another scan, under a new number: the app has forgotten the cursor, as `sentence` says."""
@@ -164,5 +181,5 @@ def _cursor(row: Record | None) -> Cursor:
 
 
 async def scan_again(connection: Connection, account: str) -> bool:
-    """Ask for another full scan; the account's poller begins within seconds. False if it has none yet."""
-    return await connection.execute(_RESTART, account) == "UPDATE 1"
+    """Ask for another full scan; the account's poller begins once this is committed. False if it has none yet."""
+    return await connection.fetchval(_RESTART, account) is not None

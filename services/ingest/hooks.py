@@ -1,17 +1,19 @@
 """`POST /hooks/{account}`: a delivery is verified, read and answered 2xx once its events are durable."""
 
+import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
+import asyncpg
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services.contracts.app import Ability, Delivery, Reading, Rejected
+from services.contracts.app import Ability, Delivery, Reading, Rejected, Wake
 from services.ingest.body import RETRY_AFTER, Bodies, Refusal
 from services.ingest.publish import Publisher, contact_of, moment, sealed
 from services.ingest.registry import Accounts, Registered, RegistryUnavailableError
-from services.runtime.app import App
+from services.runtime.app import Access, App, Prepares
 from services.runtime.log import LogUnavailableError, Message
 from services.runtime.metrics import Metrics
 
@@ -26,7 +28,8 @@ _ID = re.compile(r"[^\x00-\x1f\x7f]{1,1024}")
 class Hooks:
     """The webhook endpoint of all accounts.
 
-    `apps` are all apps by name; `now` is unix seconds, what signatures' ages are measured by.
+    `apps` are all apps by name; `access` makes an account callable; `wish` has an account's feed polled at once;
+    `now` is unix seconds, what signatures' ages are measured by.
     """
 
     def __init__(
@@ -37,6 +40,8 @@ class Hooks:
         bodies: Bodies,
         metrics: Metrics,
         *,
+        access: Callable[[Registered], Access],
+        wish: Callable[[str], Awaitable[None]],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._apps = apps
@@ -44,13 +49,15 @@ class Hooks:
         self._publisher = publisher
         self._bodies = bodies
         self._metrics = metrics
+        self._access = access
+        self._wish = wish
         self._now = now
 
     async def __call__(self, request: Request) -> Response:
         """Answer one delivery: 200 `{"received": events}`, or `{"error": sentence, "code": word}`."""
         begun = time.perf_counter()
         registered = await self._account(request.path_params["account"])
-        outcome: int | Refusal
+        outcome: int | Wake | Refusal
         if isinstance(registered, Refusal):
             # Names that nobody registered would make a label each.
             name, outcome = "", registered
@@ -59,6 +66,8 @@ class Hooks:
         match outcome:
             case Refusal():
                 word, response = outcome.code, refused(outcome)
+            case Wake():
+                word, response = "woken", JSONResponse({"received": 0})
             case count:
                 word, response = "received" if count else "ignored", JSONResponse({"received": count})
         self._metrics.deliveries.labels(name, word).inc()
@@ -81,10 +90,11 @@ class Hooks:
             return _away("sealed", "This account's credentials can't be opened. The service's operator is told why.")
         return found
 
-    async def _receive(self, request: Request, registered: Registered) -> int | Refusal:
-        """Return how many events of this delivery are durable now."""
+    async def _receive(self, request: Request, registered: Registered) -> int | Wake | Refusal:
+        """Return how many events of this delivery are durable now, or that its wish is."""
         received = self._now()
-        if (refusal := _form(request)) is not None:
+        manifest = self._apps[registered.account.app].manifest
+        if (refusal := _form(request, any_body=manifest.webhook_body == "any")) is not None:
             return refusal
         if self._publisher.busy():  # before a body is read for nothing
             return _BUSY
@@ -97,9 +107,15 @@ class Hooks:
             body=body,
             received=int(received * 1_000_000),
         )
-        readings = self._read(delivery, registered)
-        if isinstance(readings, Refusal):
-            return readings
+        match await self._read(delivery, registered):
+            case Refusal() as refusal:
+                return refusal
+            case Wake() as wake:
+                return await self._woken(delivery.account) or wake
+            case readings:
+                return await self._publish(request, readings)
+
+    async def _publish(self, request: Request, readings: tuple[Reading, ...]) -> int | Refusal:
         traceparents = request.headers.getlist("traceparent")
         traceparent = traceparents[0] if len(traceparents) == 1 else ""
         try:
@@ -117,8 +133,19 @@ class Hooks:
                 self._metrics.events_published.labels(type(reading.event).__name__).inc()
         return len(messages)
 
-    def _read(self, delivery: Delivery, registered: Registered) -> tuple[Reading, ...] | Refusal:
+    async def _woken(self, account: str) -> Refusal | None:
+        try:
+            await self._wish(account)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return _away("store", "This can't be noted now, so nothing was taken. Send the delivery again in a while.")
+        return None
+
+    async def _read(self, delivery: Delivery, registered: Registered) -> tuple[Reading, ...] | Wake | Refusal:
         app = self._apps[registered.account.app]
+        if isinstance(app, Prepares):
+            trouble = await app.prepare(self._access(registered), delivery)
+            if trouble is not None:
+                return _away("keys", trouble.detail, trouble.retry_after)
         try:
             rejected = app.verify(delivery, registered.credentials.get(SECRETS, ()), self._now())
             outcome = rejected or app.read(delivery)
@@ -138,19 +165,21 @@ def refused(refusal: Refusal) -> Response:
     )
 
 
-def _away(code: str, error: str) -> Refusal:
-    return Refusal(status=503, code=code, error=error, headers=RETRY_AFTER)
+def _away(code: str, error: str, after: float | None = None) -> Refusal:
+    headers = RETRY_AFTER if after is None else {"retry-after": str(max(math.ceil(after), 1))}
+    return Refusal(status=503, code=code, error=error, headers=headers)
 
 
 _BUSY = _away("busy", "Too many deliveries wait for the log. Send this one again in a while.")
 
 
-def _form(request: Request) -> Refusal | None:
-    """Return why a body of this form isn't read, or None. Only JSON in UTF-8 is, not compressed."""
+def _form(request: Request, *, any_body: bool) -> Refusal | None:
+    """Return why a body of this form isn't read, or None: JSON in UTF-8 is, or with `any_body` all; not compressed."""
     types = request.headers.getlist("content-type")
     kind, _, parameters = types[0].partition(";") if len(types) == 1 else ("", "", "")
     charset = re.search(r"charset\s*=\s*\"?([^\s\";]*)", parameters, re.IGNORECASE)
-    if kind.strip().lower() != "application/json" or (charset and charset[1].lower() not in {"utf-8", "utf8"}):
+    declared = kind.strip().lower() == "application/json"
+    if not any_body and (not declared or (charset and charset[1].lower() not in {"utf-8", "utf8"})):
         return Refusal(
             status=415,
             code="content_type",

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from typing import NoReturn
 
 import asyncpg
 import msgspec
@@ -14,10 +15,12 @@ from services.ingest.patience import LONGEST, Pace, growing
 from services.ingest.poller import Poller
 from services.ingest.publish import Publisher
 from services.ingest.registry import Accounts, Registered, RegistryUnavailableError
+from services.ingest.wish import CHANNEL
 from services.runtime.app import Access, App
 from services.runtime.metrics import Metrics
 from services.runtime.store import CommitUnknown, Store
 
+_DUE = "SELECT account FROM ingest.cursor WHERE account = ANY($1) AND next_poll_at <= clock_timestamp()"
 _AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, CommitUnknown)
 
 
@@ -31,7 +34,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Hosted:
-    """One account's task, and the flag that wakes its poller."""
+    """One account's task, and the flag that has its poller look at its row."""
 
     def __init__(self, registered: Registered) -> None:
         self.registered = registered
@@ -74,11 +77,6 @@ class Pollers:
         self._hosted: dict[str, _Hosted] = {}
         self._changed = asyncio.Event()
 
-    def wake(self, account: str) -> None:
-        """Have the account's feed polled at once, if this process polls it. Many wishes are one poll."""
-        if (hosted := self._hosted.get(account)) is not None:
-            hosted.woken.set()
-
     def changed(self) -> None:
         """Have the registry looked at now: accounts or connections were changed."""
         self._changed.set()
@@ -86,17 +84,46 @@ class Pollers:
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set; leases are given back then."""
         stopping = asyncio.create_task(stop.wait())
+        hearing = asyncio.create_task(self._hear(), name="pollers-wishes")
         try:
             while not stop.is_set():
                 self._changed.clear()
                 await self._look()
                 changed = asyncio.create_task(self._changed.wait())
-                await asyncio.wait({stopping, changed}, timeout=self._timing.watch, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    {stopping, changed, hearing}, timeout=self._timing.watch, return_when=asyncio.FIRST_COMPLETED
+                )
                 changed.cancel()
+                if hearing.done():
+                    hearing.result()
         finally:
             stopping.cancel()
+            hearing.cancel()
+            await asyncio.wait({hearing})
             await asyncio.gather(*(hosted.end() for hosted in self._hosted.values()))
             self._hosted.clear()
+
+    async def _hear(self) -> NoReturn:
+        """Rouse the pollers whose feed somebody wants read now, in whichever process that is said."""
+        failures = 0
+        while True:
+            try:
+                async with self._store.listen(CHANNEL) as wakeups:
+                    while True:
+                        # Also at first: for what was said while nobody listened.
+                        await self._rouse()
+                        failures = 0
+                        await wakeups.wait()
+            except _AWAY as error:
+                failures += 1
+                if failures == 1:
+                    structlog.get_logger().warning("wishes_unheard", error=type(error).__name__)
+                await asyncio.sleep(growing(failures))
+
+    async def _rouse(self) -> None:
+        for row in await self._store.fetch(_DUE, list(self._hosted)):
+            if (hosted := self._hosted.get(row["account"])) is not None:
+                hosted.woken.set()
 
     async def _look(self) -> None:
         try:

@@ -1,9 +1,11 @@
 """The poller of one account: its first scan, then its change feed, for as long as the lease is held."""
 
 import asyncio
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TypeAlias
 
 import msgspec
@@ -23,7 +25,7 @@ from services.runtime.metrics import Metrics
 INTERVAL = "poll_seconds"
 """The setting by which a person changes an account's interval."""
 _LOOK_AGAIN = 5.0
-"""Seconds after which a resting poller reads its row again: somebody may have asked for a scan."""
+"""Seconds after which a resting poller reads its row again, should the news of a wish have been lost."""
 _ANSWER = 180.0
 """Seconds for one request of an app, above the HTTP client's own limits."""
 
@@ -43,7 +45,7 @@ def interval(app: App, account: Account) -> float | None:
 class Poller:
     """Reads one account and publishes what it reads.
 
-    `woken` is set by whoever knows that the feed has news.
+    `woken` is set by whoever knows that somebody changed the row.
     """
 
     def __init__(
@@ -66,35 +68,27 @@ class Poller:
         self._metrics = metrics
         self._pace = pace
         self._interval = interval(app, account)
+        self._since: datetime | None = None
+        """When the pages being read were due: another time in the row by their end is somebody's wish."""
         self._log = structlog.get_logger().bind(account=account.name, app=account.app)
 
     async def run(self) -> None:
         """Read until cancelled. Raises `LeaseLostError`, and asyncpg's errors when the database is away."""
         while True:
+            self._woken.clear()  # before the row is read: what changes it later is heard
             cursor = await self._cursors.read()
-            if await self._rested(cursor):
+            feedless = cursor.state == "live" and self._interval is None
+            if not feedless and cursor.due <= 0:
                 await self._request()
-
-    async def _rested(self, cursor: Cursor) -> bool:
-        """Wait until the next request is due or wished for; False if the row should be read again first."""
-        if self._woken.is_set() and not cursor.trouble_count:
-            self._woken.clear()
-            return cursor.state == "scanning" or self._interval is not None
-        feedless = cursor.state == "live" and self._interval is None
-        if not feedless and cursor.due <= 0:
-            self._woken.clear()
-            return True
-        try:
-            async with asyncio.timeout(_LOOK_AGAIN if feedless else min(cursor.due, _LOOK_AGAIN)):
-                # A wish doesn't shorten the pause that trouble asks for.
-                await (asyncio.Event() if cursor.trouble_count else self._woken).wait()
-        except TimeoutError:
-            pass
-        return False
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN if feedless else min(cursor.due, _LOOK_AGAIN)):
+                    await self._woken.wait()
 
     async def _request(self) -> None:
         await self._pace.turn()
         cursor = await self._cursors.begin()
+        self._since = self._since or cursor.next_poll_at
         if cursor.state == "scanning" and cursor.page_cursor is None:
             self._log.info("scan_started", scan=cursor.scan_number)
         answer = await self._answer(cursor)
@@ -113,6 +107,7 @@ class Poller:
                 # There was no cursor to lose: starting over again and again would help nobody.
                 await self._trouble(cursor, Trouble(key="cursor", detail=answer.reason))
             case CursorLost():
+                self._since = None
                 self._log.warning("cursor_lost", scan=cursor.scan_number)
                 await self._cursors.lost(cursor, answer.reason)
             case Trouble():
@@ -140,16 +135,18 @@ class Poller:
             await self._publisher.publish(messages)
         for reading in page.readings:
             self._metrics.events_published.labels(type(reading.event).__name__).inc()
-        pause = 0.0 if page.more else self._interval or 0.0
-        if not scanning:
-            await self._cursors.polled(cursor, page, pause)
-            return
         count = sum(isinstance(reading.event, ContactChanged) for reading in page.readings)
         if page.more:
-            await self._cursors.scanned(cursor, page, count)
+            await (self._cursors.scanned(cursor, page, count) if scanning else self._cursors.passed(cursor, page))
+            return
+        since, pause = self._since or cursor.next_poll_at, self._interval or 0.0
+        if not scanning:
+            await self._cursors.polled(cursor, page, since, pause)
+            self._since = None
             return
         await self._publisher.publish_everywhere(finished(cursor, cursor.scan_count + count))
-        await self._cursors.live(cursor, page, count, pause)
+        await self._cursors.live(cursor, page, count, since, pause)
+        self._since = None
         self._log.info(
             "scan_finished",
             scan=cursor.scan_number,
@@ -158,12 +155,14 @@ class Poller:
         )
 
     async def _trouble(self, cursor: Cursor, trouble: Trouble) -> None:
+        self._since = None
         pause = pause_after(trouble, self._app.manifest.verdicts, cursor.trouble_count + 1)
         if not cursor.trouble_count:
             self._log.warning("poll_trouble", reason=str(trouble.key))
         await self._cursors.trouble(trouble.detail, pause)
 
     async def _log_away(self, cursor: Cursor) -> None:
+        self._since = None
         if not cursor.trouble_count:
             self._log.warning("poll_trouble", reason="log_away")
         await self._cursors.trouble(

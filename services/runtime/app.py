@@ -5,12 +5,12 @@ never retries and never raises for an answer it can name (`Trouble`).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import httpx2
 import msgspec
 
-from services.contracts.app import CursorLost, Delivery, Gone, Manifest, Page, Reading, Rejected, Seen, Trouble
+from services.contracts.app import CursorLost, Delivery, Gone, Manifest, Page, Reading, Rejected, Seen, Trouble, Wake
 from services.contracts.commands import Write
 from services.contracts.receipts import Refused, Stale, Unchanged, Written
 from services.runtime.clock import Clock
@@ -63,8 +63,11 @@ class App(Protocol):
         """Return None if the delivery's sender knows one of the secrets and it is fresh at `now` (unix seconds)."""
         ...
 
-    def read(self, delivery: Delivery) -> tuple[Reading, ...] | Rejected:
-        """Return the events in a verified delivery; none for a type that isn't ours to know."""
+    def read(self, delivery: Delivery) -> tuple[Reading, ...] | Wake | Rejected:
+        """Return the events in a verified delivery; none for a type that isn't ours to know.
+
+        A `Wake` has the delivery's account polled at once.
+        """
         ...
 
     async def scan(self, access: Access, cursor: str | None) -> Page | CursorLost | Trouble:
@@ -93,4 +96,17 @@ class App(Protocol):
         self, access: Access, command: Write, attempt: Attempt
     ) -> Written | Stale | Absence | Undecided | Trouble:
         """Find out what became of a write whose outcome is unknown, by reading. Writes nothing."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """What an app has besides if `verify` needs keys that its own servers publish. Having it is the declaration."""
+
+    async def prepare(self, access: Access, delivery: Delivery) -> Trouble | None:
+        """Have the keys at hand that `verify` needs for this delivery; ingest awaits it before.
+
+        Nothing about the delivery is proved yet, so it costs at most one request per lifetime of the keys, however
+        many ask. `Trouble` says that they can't be had now, which isn't the sender's fault.
+        """
         ...

@@ -21,6 +21,7 @@ from services.connectors.stripe.sandbox import StripeSandbox
 from services.contracts.app import Delivery, Seen
 from services.runtime.app import Access, App
 from services.runtime.clock import Clock, ManualClock, SystemClock
+from tests.connectors.google_rig import google_bench
 
 Open: TypeAlias = Callable[[Path], contextlib.AbstractAsyncContextManager[Bench]]
 SECRET = "whsec_sandbox"
@@ -163,4 +164,4 @@ async def carddav_bench(folder: Path) -> AsyncIterator[Bench]:
             await bench.transport.aclose()
 
 
-BENCHES: Mapping[str, Open] = {"stripe": stripe_bench, "carddav": carddav_bench}
+BENCHES: Mapping[str, Open] = {"stripe": stripe_bench, "carddav": carddav_bench, "google_contacts": google_bench}

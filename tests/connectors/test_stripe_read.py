@@ -11,7 +11,7 @@ import stripe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.connectors.stripe.app import APP
+from services.connectors.stripe.app import Stripe
 from services.connectors.stripe.sandbox import StripeSandbox
 from services.contracts.app import Delivery, Reading, Rejected
 from services.contracts.contact import Address, Contact, Order, Subscription
@@ -25,7 +25,7 @@ SECOND = Order(CREATED * 1_000_000, CREATED * 1_000_000 + 1_000_000)
 
 def read(body: bytes | dict[str, Any]) -> tuple[Reading, ...] | Rejected:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return APP.read(Delivery(account="shop", headers=(), body=raw, received=0))
+    return Stripe().read(Delivery(account="shop", headers=(), body=raw, received=0))
 
 
 def one(body: bytes | dict[str, Any]) -> Reading:
@@ -65,8 +65,8 @@ def test_stripes_own_events_pass_signed_and_are_read(name: str) -> None:
     raw = fixture(f"events/{name}.json")
     header = stripe.WebhookSignature.generate_signature_header(raw.decode(), "whsec_one", int(NOW))
     signed = Delivery(account="shop", headers=(("stripe-signature", header),), body=raw, received=0)
-    assert APP.verify(signed, ["whsec_one"], NOW) is None
-    readings = APP.read(signed)
+    assert Stripe().verify(signed, ["whsec_one"], NOW) is None
+    readings = Stripe().read(signed)
     assert isinstance(readings, tuple)
     assert len(readings) == (name != "customer_tax_id_created")
 

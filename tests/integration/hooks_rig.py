@@ -12,6 +12,8 @@ import httpx2
 import msgspec
 from starlette.types import Message
 
+from services.connectors.google_contacts.contacts import GoogleContacts
+from services.connectors.google_contacts.sandbox import GoogleSandbox
 from services.connectors.stripe.app import Stripe
 from services.ingest.app import application
 from services.ingest.body import Bodies, Room
@@ -19,11 +21,12 @@ from services.ingest.hooks import Hooks
 from services.ingest.probes import Probes, schema_check
 from services.ingest.publish import Publisher
 from services.ingest.registry import Accounts
+from services.ingest.wish import Wishes
 from services.runtime.log import Log
 from services.runtime.metrics import Metrics
 from services.runtime.store import Store
 from tests.integration.directory import Directory
-from tests.integration.ingest_rig import accounts, open_log, register
+from tests.integration.ingest_rig import accessed, accounts, open_log, register
 
 SECRET, OLD_SECRET = "whsec_of_these_tests", "whsec_from_before"
 LIMIT = 4096
@@ -62,18 +65,28 @@ class Rig:
         room: int = 1 << 20,
         limit: int = 64,
         seconds: float = 5,
+        wish_seconds: float = 5,
         known: Accounts | None = None,
     ) -> None:
         self.store = store
         self.log = log
         self.metrics = Metrics()
         self.directory = Directory()
+        self.google = GoogleSandbox()
+        self.provider = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=self.google.app))
         hooks = Hooks(
-            {"stripe": Stripe(), "directory": self.directory, "feedonly": _FeedOnly()},
+            {
+                "stripe": Stripe(),
+                "google_contacts": GoogleContacts(),
+                "directory": self.directory,
+                "feedonly": _FeedOnly(),
+            },
             known or accounts(store),
             Publisher(log, limit=limit, timeout=5),
             Bodies(limit=LIMIT, seconds=seconds, room=Room(room)),
             self.metrics,
+            access=accessed(self.provider),
+            wish=Wishes(store, seconds=wish_seconds),
         )
         self.probes = Probes(log, schema_check(store), self.metrics)
         self.app = application(hooks, self.probes)
@@ -108,7 +121,7 @@ async def opened(store: Store) -> AsyncIterator[Rig]:
     await stocked(store)
     async with open_log(store) as log:
         rig = Rig(store, log)
-        async with rig.http:
+        async with rig.http, rig.provider:
             yield rig
 
 

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+import httpx2
 import msgspec
 
 from services.contracts.connection import Account, Connection
@@ -99,17 +100,22 @@ def accounts(store: Store) -> Accounts:
 
 @contextlib.asynccontextmanager
 async def access() -> AsyncIterator[Callable[[Registered], Access]]:
-    """What makes an account callable."""
+    """What makes an account callable, over the network."""
     async with client() as http:
+        yield accessed(http)
 
-        def of(registered: Registered) -> Access:
-            account: Account = registered.account
-            return Access(
-                account=account.name,
-                settings=account.settings,
-                credentials=registered.credentials,
-                http=http,
-                clock=SystemClock(),
-            )
 
-        yield of
+def accessed(http: httpx2.AsyncClient) -> Callable[[Registered], Access]:
+    """What makes an account callable, through `http`."""
+
+    def of(registered: Registered) -> Access:
+        account: Account = registered.account
+        return Access(
+            account=account.name,
+            settings=account.settings,
+            credentials=registered.credentials,
+            http=http,
+            clock=SystemClock(),
+        )
+
+    return of

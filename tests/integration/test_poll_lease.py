@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
-from services.contracts.app import Ability
+from services.contracts.app import Ability, Trouble
 from services.contracts.connection import Account
+from services.ingest.cursor import scan_again
 from services.ingest.lease import LeaseLostError, leased
 from services.ingest.poller import interval
+from services.ingest.wish import Wishes
 from services.runtime.store import Store
 from tests.integration.directory import Directory
 from tests.integration.ingest_rig import connect, register
@@ -129,25 +132,89 @@ async def test_accounts_are_polled_while_a_connection_uses_them(rig: Rig, eventu
     assert cursor > 0  # the numbers stay, so that the name's ids never begin anew
 
 
-async def test_a_wish_polls_at_once_and_many_wishes_are_one_poll(rig: Rig, eventually: Eventually) -> None:
+async def test_a_wish_polls_at_once_and_many_wishes_are_one_poll(rig: Rig) -> None:
     rig.app = Directory(poll_interval=3600)
-    async with rig.pollers() as pollers:
+    wish = Wishes(rig.store)
+    async with rig.pollers():
         await rig.until("state = 'live'")
         rig.app.put("a", "a@example.org")
+        rig.app.open.clear()
         number = (await rig.row())["poll_number"]
-        for _ in range(50):
-            pollers.wake("dir")
-        pollers.wake("nobody")
+        await wish("dir")
+        await rig.until(f"poll_number = {number + 1}")
+        # None of these knows whether the poll under way sees its news: together they are one more.
+        await asyncio.gather(*(wish("dir") for _ in range(50)), wish("nobody"))
+        rig.app.put("b", "b@example.org")
+        rig.app.open.set()
+        await rig.until("feed_cursor = '2' AND next_poll_at > clock_timestamp()")
+        assert (await rig.row())["poll_number"] == number + 2
+
+
+async def test_a_wish_in_another_process_is_heard_by_the_one_that_polls(rig: Rig, database: str) -> None:
+    rig.app = Directory(poll_interval=3600)
+    async with rig.pollers(), Store.open(database) as elsewhere:
+        await rig.until("state = 'live' AND next_poll_at > clock_timestamp()")
+        rig.app.put("a", "a@example.org")
+        await Wishes(elsewhere)("dir")
         await rig.until("feed_cursor = '1'")
-        assert (await rig.row())["poll_number"] == number + 1
+
+
+async def test_a_wish_while_nobody_polls_is_kept(rig: Rig) -> None:
+    rig.app = Directory(poll_interval=3600)
+    async with rig.pollers():
+        await rig.until("state = 'live' AND next_poll_at > clock_timestamp()")
+    rig.app.put("a", "a@example.org")
+    await Wishes(rig.store)("dir")
+    async with rig.pollers():
+        await rig.until("feed_cursor = '1'")
+
+
+async def test_a_wish_in_the_midst_of_pages_has_the_feed_read_once_more(rig: Rig) -> None:
+    rig.app = Directory(poll_interval=3600, page=1)
+    async with rig.pollers():
+        await rig.until("state = 'live' AND next_poll_at > clock_timestamp()")
+        number = (await rig.row())["poll_number"]
+        for name in "abc":
+            rig.app.put(name, f"{name}@example.org")
+        rig.app.open.clear()
+        await Wishes(rig.store)("dir")
+        await rig.until(f"poll_number = {number + 1}")
+        await Wishes(rig.store)("dir")
+        rig.app.open.set()
+        await rig.until("feed_cursor = '3' AND next_poll_at > clock_timestamp()")
+        assert (await rig.row())["poll_number"] == number + 4  # three pages, and one for the wish
+
+
+async def test_a_wish_does_not_shorten_the_pause_after_trouble(rig: Rig) -> None:
+    rig.app = Directory(poll_interval=3600)
+    rig.app.answers.append(Trouble(key=503, detail="Away.", retry_after=3000))
+    async with rig.pollers():
+        await rig.until("trouble_count = 1 AND next_poll_at > clock_timestamp()")
+        before = await rig.row()
+        await Wishes(rig.store)("dir")
+        after = await rig.row()
+        assert timedelta(0) < after["next_poll_at"] - before["next_poll_at"] < timedelta(seconds=1)
+        assert after["poll_number"] == before["poll_number"]
+
+
+async def test_a_scan_that_is_asked_for_begins_at_once(rig: Rig) -> None:
+    for feed in (True, False):
+        rig.app = Directory(poll_interval=3600, feed=feed)
+        async with rig.pollers():
+            await rig.until("state = 'live'")
+            number = (await rig.row())["scan_number"]
+            async with rig.store.transaction() as connection:
+                assert await scan_again(connection, "dir")
+                assert not await scan_again(connection, "nobody")
+            await rig.until(f"state = 'live' AND scan_number = {number + 1}")
 
 
 async def test_an_app_without_a_feed_is_scanned_and_left_alone(rig: Rig) -> None:
     rig.app = Directory(feed=False)
     rig.app.put("a", "a@example.org")
-    async with rig.pollers() as pollers:
+    async with rig.pollers():
         await rig.until("state = 'live'")
-        pollers.wake("dir")
+        await Wishes(rig.store)("dir")
     assert [what for what, _ in rig.app.requests] == ["scan"]
 
 
