@@ -132,8 +132,11 @@ def _ask(store: Store) -> Callable[[], Coroutine[Any, Any, datetime]]:
 async def _keep_time(installation: Installation) -> NoReturn:
     while True:
         await asyncio.sleep(_CLOCK_SECONDS)
-        with contextlib.suppress(OSError, asyncio.TimeoutError):
+        try:
             await installation.clock.measure(_ask(installation.store))
+        except Exception as error:
+            if not is_passing(error):
+                raise
 
 
 async def _keep_log(installation: Installation) -> NoReturn:

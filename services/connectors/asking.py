@@ -1,5 +1,6 @@
 """The lane of an account's looks and finds, which also sees whether an account that was down is back."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 from services.connectors import reads
@@ -14,6 +15,8 @@ from services.contracts.receipts import Absent, Found
 NOBODY = "nobody@contactsync.invalid"
 """An address that no contact has: asking for it shows whether an account answers (RFC 2606 keeps `.invalid` free)."""
 NEVER = float("inf")
+_ASK_SECONDS = 180.0
+"""For asking and recording the answer: what takes longer is asked again."""
 
 
 class ReadLane:
@@ -45,14 +48,16 @@ class ReadLane:
             return desk.health.changes_in(now)
         if delay := desk.buckets.read.delay(desk.clock.monotonic()):
             return delay
+        self._clean = False  # until the answer is recorded, or nothing was claimed: a commit may go unanswered
         async with desk.transaction() as tx:
             read = await reads.claim(tx, desk.account, now)
             moment = await reads.next_due(tx, desk.account) if read is None else None
         if read is not None:
-            self._clean = False  # until the answer is recorded
-            await self._ask(read, now)
+            async with asyncio.timeout(_ASK_SECONDS):
+                await self._ask(read, now)
             self._clean = True
             return 0.0
+        self._clean = True
         if probing:
             await self._probe()
             return 0.0

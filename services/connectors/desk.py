@@ -29,6 +29,8 @@ T = TypeVar("T")
 Unseal: TypeAlias = Callable[[str, str, bytes], tuple[str, ...]]
 """(account, field, sealed) -> the credential's values. Raises `SecretsError`."""
 
+CALL_SECONDS = 90.0
+"""For one call of an app, above the HTTP client's own limits: nothing may hold a lane for good."""
 REFRESH_SECONDS = 5.0
 _ACCOUNT = """
 SELECT app, settings, removed_at, (SELECT max(updated_at) FROM registry.credential WHERE account = name) AS changed_at
@@ -68,6 +70,7 @@ class Desk:
         self._unseal = unseal
         self._http = http
         self._refreshed: float | None = None
+        self._settings: str | None = None
         self._changed_at: datetime | None = None
         self._refreshing = asyncio.Lock()
         self._speaking: set[int] = set()
@@ -117,9 +120,13 @@ class Desk:
                 await self._become(healths.reauthorised(self.health))
                 self.access = None
             if self.health.revoked_at is None and (
-                self.access is None or row["changed_at"] != self._changed_at or force
+                self.access is None
+                or row["changed_at"] != self._changed_at
+                or row["settings"] != self._settings
+                or force
             ):
                 await self._load(msgspec.json.decode(row["settings"], type=dict[str, str]))
+            self._settings = row["settings"]
             self._changed_at = row["changed_at"]
             if self.access is None and self.health.revoked_at is None:
                 revoked = healths.revoked(self.health, self.clock.now(), row["changed_at"], "unreadable_secret")
@@ -133,7 +140,8 @@ class Desk:
         start = self.clock.monotonic()
         answer: T | Trouble
         try:
-            answer = await request
+            async with asyncio.timeout(CALL_SECONDS):
+                answer = await request
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             answer = Trouble(key=NOT_SENT, detail=f"The app can't be reached ({type(error).__name__}).")
         except Exception as error:  # noqa: BLE001 - an app's mistake must not stop its account; what was sent is unknown
@@ -169,11 +177,15 @@ class Desk:
             return
         now = self.clock.now()
         away = before.away_since(now)
-        async with self.transaction() as tx:
-            await healths.save(tx, health)
-            if away is not None and health.away_since(now) is None:
-                back = account_back(self.account, since=away, app=self.app.manifest.name, now=now)
-                await self.say(tx, [back])
+        try:
+            async with self.transaction() as tx:
+                await healths.save(tx, health)
+                if away is not None and health.away_since(now) is None:
+                    back = account_back(self.account, since=away, app=self.app.manifest.name, now=now)
+                    await self.say(tx, [back])
+        except BaseException:
+            self.health = before  # nothing was said: the next answer says it
+            raise
         down = health.breaker_open_since is not None or health.revoked_at is not None
         self.metrics.breaker_open.labels(account=self.account).set(int(down))
         # Once when it goes and once when it returns, not for each request in between.

@@ -30,7 +30,8 @@ ORDER BY link, side FOR UPDATE OF ledger
 """
 _ONE = "SELECT * FROM connectors.ledger WHERE link = $1 AND side = $2 FOR UPDATE"
 _DUE = """
-SELECT * FROM connectors.ledger WHERE account = $1 AND state = ANY($2::text[]) AND next_try_at <= $3
+SELECT * FROM connectors.ledger
+WHERE account = $1 AND state IN ('pending', 'unknown') AND state = ANY($2::text[]) AND next_try_at <= $3
 ORDER BY state <> 'unknown', created_at, decided_at, link, side LIMIT $4 FOR UPDATE
 """
 _NEXT_DUE = """

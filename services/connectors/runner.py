@@ -17,11 +17,12 @@ from services.connectors.publish import flush
 from services.connectors.worker import Worker
 from services.runtime.app import App
 from services.runtime.clock import Clock
-from services.runtime.log import Log, LogUnavailableError, Partition, commands_topic
+from services.runtime.log import Log, Partition, commands_topic
 from services.runtime.log.consume import consume
+from services.runtime.log.errors import is_passing
 from services.runtime.log.progress import Progress
 from services.runtime.metrics import Metrics
-from services.runtime.store import CommitUnknown, Store, Wakeups, is_transient
+from services.runtime.store import Store, Wakeups
 
 PROGRESS = Progress("connectors")
 LEASE_SECONDS = 30.0
@@ -140,7 +141,7 @@ class Runner:
             try:
                 await self._lease(apps)
             except Exception as error:
-                if not (is_transient(error) or isinstance(error, CommitUnknown | LogUnavailableError)):
+                if not is_passing(error):
                     raise
                 log.warning("leases_not_renewed", error=type(error).__name__)
             with contextlib.suppress(TimeoutError):

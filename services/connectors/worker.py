@@ -15,7 +15,7 @@ from services.connectors.pacing import pause_after
 from services.connectors.publish import flush
 from services.connectors.writes import WriteLane
 from services.runtime.log import Log, LogUnavailableError
-from services.runtime.store import CommitUnknown, is_transient
+from services.runtime.log.errors import is_passing
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ async def _patiently(step: Callable[[], Awaitable[T]]) -> T:
         try:
             return await step()
         except Exception as error:
-            if not (is_transient(error) or isinstance(error, CommitUnknown)):
+            if not is_passing(error):
                 raise
             failures += 1
             await asyncio.sleep(min(5.0, pause_after(failures)))

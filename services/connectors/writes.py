@@ -22,7 +22,8 @@ from services.connectors.publish import microseconds
 from services.contracts.app import Ability, Trouble
 from services.contracts.receipts import DeferralReason, Deferred, Unknown, Written
 from services.runtime.app import Attempt
-from services.runtime.store import CommitUnknown, Connection, is_transient
+from services.runtime.log.errors import is_passing
+from services.runtime.store import Connection
 
 OPEN = ("pending", "unknown")
 TELL_AFTER = timedelta(minutes=1)
@@ -75,7 +76,11 @@ class WriteLane:
             return desk.health.changes_in(now)
         if delay := desk.buckets.write.delay(desk.clock.monotonic()):
             return delay
-        claimed = await self._claim(now)
+        try:
+            claimed = await self._claim(now)
+        except BaseException:
+            self._clean = False  # the claim may have been committed all the same
+            raise
         if isinstance(claimed, float):
             return claimed
         entry, send = claimed
@@ -95,7 +100,7 @@ class WriteLane:
             await (self._send(entry) if send else self._prove(entry))
         except Exception as error:  # noqa: BLE001 - the lane's next step raises it
             self._clean = False
-            if not (is_transient(error) or isinstance(error, CommitUnknown)):
+            if not is_passing(error):
                 self._bug = error
         finally:
             self._flying.discard(cast("asyncio.Task[None]", asyncio.current_task()))

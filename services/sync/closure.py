@@ -23,8 +23,7 @@ SELECT l.id::text, l.connection, l.left_id, l.right_id FROM sync.link l
  WHERE l.status <> 'ended'
 """
 _WAITED_FOR = """
-SELECT w.id::text FROM sync.link l JOIN sync.link w ON w.id::text = l.wait_on
- WHERE l.id = ANY($1::uuid[]) AND l.wait_reason = 'duplicate'
+SELECT DISTINCT wait_on FROM sync.link WHERE id = ANY($1::uuid[]) AND wait_reason = 'duplicate'
 """
 _LINKS = "SELECT id::text, connection, left_id, right_id FROM sync.link WHERE id = ANY($1::uuid[])"
 _ADDRESSES_OF = """

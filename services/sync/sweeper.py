@@ -28,10 +28,12 @@ SELECT id::text FROM sync.link WHERE reconsider_at <= now() AND id <> ALL($2::uu
 _WOKEN = "SELECT id, link::text FROM sync.wake ORDER BY id LIMIT $1"
 _AWAKE = "DELETE FROM sync.wake WHERE id = ANY($1::bigint[])"
 _OUTDATED = """
-SELECT id::text FROM sync.link WHERE connection = $1 AND config_version < $2 AND status <> 'ended' LIMIT $3
+SELECT id::text FROM sync.link
+ WHERE connection = $1 AND config_version < $2 AND status <> 'ended' AND id <> ALL($4::uuid[]) LIMIT $3
 """
 _RESUMED = """
-SELECT id::text FROM sync.link WHERE wait_reason = 'paused' AND wait_on = $1 AND status <> 'ended' LIMIT $2
+SELECT id::text FROM sync.link
+ WHERE wait_reason = 'paused' AND wait_on = $1 AND status <> 'ended' AND id <> ALL($3::uuid[]) LIMIT $2
 """
 _UNSEEN = """
 SELECT c.contact_id FROM sync.contact c
@@ -114,7 +116,8 @@ class Sweeper:
             if is_passing(error):
                 raise
             self._failed.add((cause.type, cause.id))
-            structlog.get_logger().exception("reconsideration_failed", link=cause.id, error=type(error).__name__)
+            link = cause.id if cause.type == "reconsider" else None
+            structlog.get_logger().exception("reconsideration_failed", link=link, error=type(error).__name__)
 
     async def _fold(self, causes: Sequence[Cause]) -> bool:
         async def begin(_: Database) -> Sequence[Cause]:
@@ -131,8 +134,12 @@ class Sweeper:
             await self._store.execute(_AWAKE, [row["id"] for row in rows])
         return fed
 
+    def _stuck(self) -> list[str]:
+        """Return the links that couldn't be reconsidered: others aren't to wait behind them."""
+        return [link for kind, link in self._failed if kind == "reconsider"]
+
     async def _due(self) -> bool:
-        rows = await self._store.fetch(_DUE, CHUNK, [link for kind, link in self._failed if kind == "reconsider"])
+        rows = await self._store.fetch(_DUE, CHUNK, self._stuck())
         return await self._feed([_reconsider(row["id"]) for row in rows])
 
     async def _suspects(self) -> bool:
@@ -152,10 +159,10 @@ class Sweeper:
         for name, config in configs.connections.items():
             if config.removed:
                 continue
-            rows = await self._store.fetch(_OUTDATED, name, config.version, CHUNK)
+            rows = await self._store.fetch(_OUTDATED, name, config.version, CHUNK, self._stuck())
             busy |= await self._feed([_reconsider(row["id"]) for row in rows])
             if not config.paused:
-                rows = await self._store.fetch(_RESUMED, name, CHUNK)
+                rows = await self._store.fetch(_RESUMED, name, CHUNK, self._stuck())
                 busy |= await self._feed([_reconsider(row["id"]) for row in rows])
             if not self._to_seed(name, config.version):
                 continue

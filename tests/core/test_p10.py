@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from services.contracts.commands import Create, Update
+from services.contracts.commands import Create, Look, Update
 from services.contracts.receipts import Deferred, Refused
 from services.sync.core.take import Reconsider, Sighted
 from tests.core.bench import ADA, BOOK, CARD, SECOND_SHOP, SHOP, TWO_WAY, Bench, answer, only, phone, tel, writes
@@ -156,3 +156,23 @@ def test_p10_a_config_that_is_new_is_known_to_a_link_that_waits_for_its_time() -
     assert bench.sweep() == []
     assert bench.link().config_version == 2
     assert len(writes(bench.wait(3))) == 1
+
+
+def test_p10_a_look_that_nobody_answered_is_asked_again_in_the_end() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    first = only(bench.take(bench.touched("shop", "cus")), Look)
+    again = only(bench.wait(6 * 3600 + 1), Look)
+    assert (again.contact_id, again.look.number) == (first.contact_id, first.look.number)
+    assert again.look.attempt > first.look.attempt
+    assert bench.take(bench.looked(again, ADA, at=30_000)) == []
+    assert [link.wait for link in bench.links() if link.status != "ended"] == [None]
+
+
+def test_p10_an_account_whose_return_was_not_heard_of_is_tried_again() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    update = only(bench.take(bench.changed("shop", "cus", {**ADA, "phone": phone("77")}, at=100)), Update)
+    assert bench.take(answer(update, Deferred(reason="account"))) == []
+    assert bench.wait(60) == []
+    assert only(bench.wait(300), Update).fields == update.fields

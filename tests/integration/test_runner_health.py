@@ -157,3 +157,13 @@ async def test_p9_an_account_is_worked_off_by_one_process_at_a_time(store: Store
         assert lost
         await at.work(second)
         assert at.app.count("write") == 1
+
+
+async def test_a_changed_setting_reaches_a_running_worker(store: Store) -> None:
+    async with rig(store) as at:
+        worker = await at.worker()
+        await store.execute("""UPDATE registry.account SET settings = '{"url": "https://new.example"}'""")
+        await at.pass_time(worker, 60)
+        access = worker.reads._desk.access
+        assert access is not None
+        assert access.settings == {"url": "https://new.example"}

@@ -834,15 +834,21 @@ ALTER TABLE ONLY sync.suspect
 ALTER TABLE ONLY sync.wake
     ADD CONSTRAINT wake_pkey PRIMARY KEY (id);
 
+CREATE INDEX ledger_line ON connectors.ledger USING btree (account, ((state <> 'unknown'::text)), created_at, decided_at, link, side) WHERE (state = ANY (ARRAY['pending'::text, 'unknown'::text]));
+
 CREATE INDEX ledger_open ON connectors.ledger USING btree (account, state, next_try_at) WHERE (state <> 'settled'::text);
 
 CREATE INDEX read_due ON connectors.read USING btree (account, next_try_at);
+
+CREATE INDEX read_line ON connectors.read USING btree (account, created_at, id) WHERE (state = 'pending'::text);
 
 CREATE INDEX report_account ON connectors.report USING btree (account, id);
 
 CREATE INDEX contact_address_contact ON sync.contact_address USING btree (account, contact_id);
 
 CREATE INDEX contact_scan ON sync.contact USING btree (account, scan) WHERE (NOT deleted);
+
+CREATE INDEX contact_seq ON sync.contact USING btree (account, seq) WHERE (NOT deleted);
 
 CREATE INDEX journal_link ON ONLY sync.journal USING btree (link, number);
 
@@ -859,6 +865,8 @@ CREATE UNIQUE INDEX link_left ON sync.link USING btree (connection, left_id) WHE
 CREATE UNIQUE INDEX link_right ON sync.link USING btree (connection, right_id) WHERE ((right_id IS NOT NULL) AND (status <> 'ended'::text));
 
 CREATE INDEX link_wait ON sync.link USING btree (wait_reason, wait_on) WHERE (wait_reason IS NOT NULL);
+
+CREATE INDEX reservation_address ON sync.reservation USING btree (address);
 
 CREATE INDEX reservation_link ON sync.reservation USING btree (link);
 

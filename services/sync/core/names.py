@@ -47,11 +47,14 @@ def _plain(text: str) -> PersonName:
 def _keep(text: str, present: PersonName) -> PersonName | None:
     """Keep the parts of `present` that stand at their place; None if neither side of the name does."""
     words, parsed = text.split(), HumanName(text)
-    prefix = _at_start(words, present.prefix.split()) or _at_start(words, parsed.title.split())
-    words = words[len(prefix) :]
-    suffix = _at_end(words, present.suffix.split()) or _at_end(words, parsed.suffix.split())
-    words = words[: len(words) - len(suffix)]
     given, middle, family = present.given.split(), present.middle.split(), present.family.split()
+    # What stands where a known name stood is that name, though it may look like a title.
+    title = [] if _at_start(words, given) else parsed.title.split()
+    ending = [] if _at_end(words, family) else parsed.suffix.split()
+    prefix = _at_start(words, present.prefix.split()) or _at_start(words, title)
+    words = words[len(prefix) :]
+    suffix = _at_end(words, present.suffix.split()) or _at_end(words, ending)
+    words = words[: len(words) - len(suffix)]
     if _at_end(words, family):
         given, middle = _given_and_middle(words[: -len(family)], given, middle)
     elif _at_start(words, given + middle):

@@ -25,6 +25,8 @@ from services.sync.core.overwrite import forgotten
 from services.sync.core.slice import Slice, clear
 from services.sync.core.state import Base, Half, Link, Pending, Refusal, Wait
 
+ACCOUNT_AGAIN = 300_000_000
+"""Microseconds after which an account that was away is tried again, should the news of its return be lost."""
 HITS_AGAIN = 3_000_000
 """Microseconds to wait for the hits of a find to come by in the log before asking again."""
 
@@ -183,7 +185,8 @@ def _deferred(
     after = replace(link.with_half(side, half), finding=None)
     if outcome.reason == "account":
         account = config.account(side)
-        after = replace(after, wait=Wait(reason="account", on=account, since=state.now), reconsider_at=None)
+        wait = Wait(reason="account", on=account, since=state.now)
+        after = replace(after, wait=wait, reconsider_at=state.now + ACCOUNT_AGAIN)
         state.decide(before, after, config, "deferred", f"account {account} takes no writes now")
         return Settled(step=False)
     state.decide(before, after, config, "deferred", f"put off before it was sent ({outcome.reason})")

@@ -13,6 +13,9 @@ from services.sync.core.slice import OlderConfigError, Slice, clear
 from services.sync.core.state import Half, Link, Pending, Record
 from services.sync.core.values import Rebase, Want, merge, sort_wants, turned
 
+LOOK_AGAIN = 21_600_000_000
+"""Microseconds after which a look that nobody answered is asked again: its account may have been removed meanwhile."""
+
 
 def step(state: Slice, link_id: str) -> None:
     """Decide what is to be done about a link, from what the slice knows.
@@ -58,16 +61,12 @@ def _step(state: Slice, link_id: str) -> None:
         state.decide(link, state.waiting(link, "paused", link.connection), config, "wait", "the connection is paused")
         return
     records = {side: state.record(config, side, link.half(side)) for side in SIDES}
-    for record in records.values():
-        if record is not None and (record.looking is not None or (record.contact is None and not record.deleted)):
-            waiting = state.waiting(link, "look", record.contact_id)
-            state.decide(
-                link,
-                waiting,
-                config,
-                "wait",
-                "the contact is being looked at: what is known of it is in doubt",
-            )
+    for side, doubted in records.items():
+        contact_id = link.half(side).contact_id
+        if contact_id is not None and _in_doubt(doubted):
+            waiting = state.waiting(link, "look", contact_id, until=state.now + LOOK_AGAIN)
+            reason = "the contact is being looked at: what is known of it is in doubt"
+            state.decide(link, waiting, config, "wait", reason)
             return
     turn(state, config, link)
     link = state.links[link_id]

@@ -14,7 +14,7 @@ from services.sync.core.observe import Folded, Sight, fold, fold_subscription, t
 from services.sync.core.overwrite import notice
 from services.sync.core.settle import fold_find, settle
 from services.sync.core.slice import Slice
-from services.sync.core.state import Decision, Record
+from services.sync.core.state import Decision, Link, Record
 from services.sync.core.step import step, turn
 
 
@@ -180,6 +180,8 @@ def _reconsider(state: Slice, link_id: str) -> None:
     link = state.links.get(link_id)
     if link is None:
         return
+    if link.wait is not None and link.wait.reason == "look" and (link.reconsider_at or 0) <= state.now:
+        _look_again(state, link)
     step(state, link_id)
     link = state.links[link_id]
     config = state.configs.get(link.connection)
@@ -191,3 +193,15 @@ def _reconsider(state: Slice, link_id: str) -> None:
     if config is not None and link.config_version < config.version:
         link = replace(link, config_version=config.version)
     state.put_link(link)
+
+
+def _look_again(state: Slice, link: Link) -> None:
+    """Ask again what was asked long ago about the link's contacts: the answer, or the question, was lost."""
+    config = state.configs.get(link.connection)
+    for side in SIDES:
+        record = None if config is None else state.record(config, side, link.half(side))
+        if record is not None and record.looking is not None:
+            look = LookAnswer(record.looking.number, record.looking.attempt + 1)
+            asked = replace(record, looking=replace(record.looking, attempt=look.attempt))
+            state.put_record(asked)
+            _ask(state, asked, look)

@@ -53,6 +53,7 @@ CREATE TABLE sync.contact (
     PRIMARY KEY (account, contact_id)
 );
 CREATE INDEX contact_scan ON sync.contact (account, scan) WHERE NOT deleted;
+CREATE INDEX contact_seq ON sync.contact (account, seq) WHERE NOT deleted;
 COMMENT ON TABLE sync.contact IS 'The newest observation of each contact: the record.';
 COMMENT ON COLUMN sync.contact.state IS 'json, not jsonb: people''s texts may hold the one character that jsonb refuses.';
 COMMENT ON COLUMN sync.contact.object IS 'The app''s own object as last observed.';
@@ -78,6 +79,7 @@ CREATE TABLE sync.reservation (
     PRIMARY KEY (account, address)
 );
 CREATE INDEX reservation_link ON sync.reservation (link);
+CREATE INDEX reservation_address ON sync.reservation (address);
 COMMENT ON TABLE sync.reservation IS 'Addresses for which a create is being decided or is under way: one per account and address.';
 
 CREATE TABLE sync.link (

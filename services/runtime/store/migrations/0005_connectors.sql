@@ -73,6 +73,8 @@ COMMENT ON COLUMN connectors.ledger.inquire IS 'Repeating it settles nothing: th
 COMMENT ON COLUMN connectors.ledger.made IS
     'The contact that the frozen create made, while what the present create differs in is still to be written to it';
 CREATE INDEX ledger_open ON connectors.ledger (account, state, next_try_at) WHERE state <> 'settled';
+CREATE INDEX ledger_line ON connectors.ledger (account, (state <> 'unknown'), created_at, decided_at, link, side)
+    WHERE state IN ('pending', 'unknown');
 
 CREATE TABLE connectors.read (
     account text NOT NULL,
@@ -95,6 +97,7 @@ COMMENT ON COLUMN connectors.read.subject IS 'A contact id, or a normalized addr
 COMMENT ON COLUMN connectors.read.number IS 'With attempt: the newest look asked for; the answer carries both';
 COMMENT ON COLUMN connectors.read.askers IS 'Of a find: [link, number] of everyone who asked';
 CREATE INDEX read_due ON connectors.read (account, next_try_at);
+CREATE INDEX read_line ON connectors.read (account, created_at, id) WHERE state = 'pending';
 
 CREATE TABLE connectors.lease (
     account text PRIMARY KEY,
