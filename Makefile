@@ -1,4 +1,4 @@
-# `make` alone lists the targets. Each takes ARGS, e.g. make test ARGS="tests/core -x".
+# `make` alone lists the targets. demo, run, test and lock take ARGS, e.g. make test ARGS="tests/core -x".
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo run test check format lock clean

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import signal
+import sys
 import time
 from importlib import resources
 from typing import Any
@@ -235,7 +237,7 @@ Try, in another window:
   curl -u {servers.STRIPE_KEY}: {scene.shop.url}/v1/customers -d name='Emmy Noether' -d email=emmy@example.com
   curl -u {servers.STRIPE_KEY}: {scene.shop.url}/v1/customers/{scene.ids.get("Ada", "ID")} -d phone='+1 202 555 0199'
   curl -u {servers.BOOK_USER}:{servers.BOOK_PASSWORD} {card}
-  CONTACTSYNC_DATA_DIR={folder} contactsync status"""
+  CONTACTSYNC_DATA_DIR={shlex.quote(str(folder))} {shlex.quote(sys.argv[0])} status"""
         )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 import asyncpg
+import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -17,6 +18,7 @@ from services.runtime.app import Access, App, Prepares
 from services.runtime.log import LogUnavailableError, Message
 from services.runtime.metrics import Metrics
 
+_TELL_SECONDS = 60.0
 SECRETS = "webhook_secrets"
 """The credential that every app with webhooks keeps its signing secrets under."""
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -52,6 +54,7 @@ class Hooks:
         self._access = access
         self._wish = wish
         self._now = now
+        self._told: dict[tuple[str, str], float] = {}
 
     async def __call__(self, request: Request) -> Response:
         """Answer one delivery: 200 `{"received": events}`, or `{"error": sentence, "code": word}`."""
@@ -152,8 +155,16 @@ class Hooks:
         except RecursionError:
             return Refusal(status=400, code="json", error="The body is nested too deeply to be a delivery.")
         if isinstance(outcome, Rejected):
+            self._tell(delivery.account, outcome.code)
             return Refusal(status=400, code=outcome.code, error=outcome.reason)
         return outcome
+
+    def _tell(self, account: str, code: str) -> None:
+        """Log that an account's deliveries are refused, once a minute: a wrong secret shows nowhere else."""
+        now = self._now()
+        if now - self._told.get((account, code), 0.0) >= _TELL_SECONDS:
+            self._told[account, code] = now
+            structlog.get_logger().warning("delivery_refused", account=account, reason=code)
 
 
 def refused(refusal: Refusal) -> Response:
