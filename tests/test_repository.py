@@ -18,12 +18,10 @@ REGISTRY_HOSTS = (
     "registry." + "npmjs.org",
     "proxy." + "golang.org",
     "repo1." + "maven.org",
-    "repo.maven." + "apache.org",
+    "repo" + ".maven.apache.org",
 )
 MACHINE_PATHS = re.compile(
-    r"(?<![\w.$}~-])/(?:"
-    + "|".join(("ho" + r"me/\w", "Use" + r"rs/\w", "ro" + r"ot/\w", "wo" + "rk/", "tm" + "p/lab"))
-    + ")"
+    r"(?<![\w.$}~-])/(?:" + "|".join(("ho" + r"me/\w", "Use" + r"rs/\w", "ro" + r"ot/\w", "wo" + "rk/")) + ")"
 )
 
 
