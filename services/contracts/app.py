@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import Enum
+from math import isfinite
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -64,6 +65,10 @@ class Verdict(Enum):
     """The guard no longer holds: read, compare, and write once more or give back what is there."""
 
 
+INTERVAL = "poll_seconds"
+"""The setting by which a person changes how often an account is polled."""
+
+
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """How fast one account may be asked, in requests per second, split in three (documented limits)."""
 
@@ -115,17 +120,33 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parallel: int = 1
     """Writes to one account that may be under way at once; 1 where the app wants them one after the other."""
     merge_window: float = 2.0
-    """Seconds a deletion waits for signs of a merge."""
+    """Seconds a deletion waits for signs of a merge; those of one poll come on top where only polls show changes."""
     poll_interval: float = 0.0
     """Seconds between polls of the change feed, unless the account's setting says otherwise; 0: no feed."""
+    polled: bool = False
+    """Changes are learned from polls alone, so that the two halves of a merge may be seen one poll apart."""
     webhook_body: Literal["json", "any"] = "json"
     """What its deliveries' bodies are: JSON and declared so, or whatever it sends, nothing included."""
     key_lifetime: float = 0.0
     """Seconds for which repeating an idempotency key is safe; 0: the app has none."""
 
+    @property
+    def patience(self) -> float:
+        """Seconds that a deletion waits before it is believed (PROTOCOL P13)."""
+        return self.merge_window + (max(self.poll_interval, 0.0) if self.polled else 0.0)
+
     def field(self, path: str) -> Field | None:
         """Return the field at `path`, or None."""
         return next((field for field in self.fields if field.path == path), None)
+
+    def of(self, settings: Mapping[str, str]) -> "Manifest":
+        """Return the manifest as it is for an account with these settings: with its own interval."""
+        text = settings.get(INTERVAL, "")
+        try:
+            seconds = float(text)
+        except ValueError:
+            return self
+        return msgspec.structs.replace(self, poll_interval=seconds) if isfinite(seconds) else self
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):

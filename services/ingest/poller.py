@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,8 +21,6 @@ from services.runtime.app import Access, App
 from services.runtime.log import LogUnavailableError, Message
 from services.runtime.metrics import Metrics
 
-INTERVAL = "poll_seconds"
-"""The setting by which a person changes an account's interval."""
 _LOOK_AGAIN = 5.0
 """Seconds after which a resting poller reads its row again, should the news of a wish have been lost."""
 _ANSWER = 180.0
@@ -36,9 +33,7 @@ def interval(app: App, account: Account) -> float | None:
     """Return the seconds between two polls of the account's feed, or None if it has no feed."""
     if Ability.POLL not in app.manifest.abilities:
         return None
-    seconds = app.manifest.poll_interval
-    if text := account.settings.get(INTERVAL):
-        seconds = _seconds(text, seconds)
+    seconds = app.manifest.of(account.settings).poll_interval
     return seconds if seconds > 0 else None
 
 
@@ -197,11 +192,3 @@ def finished(cursor: Cursor, count: int) -> Message:
     """Return the message that says that the scan is over, `count` contacts in all."""
     event = ScanFinished(account=cursor.account, number=cursor.scan_number, start=cursor.scan_start, count=count)
     return sealed(event, id=f"{cursor.account}:scan:{cursor.scan}", contact_id="", time=moment(cursor.scan_start))
-
-
-def _seconds(text: str, otherwise: float) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        return otherwise
-    return seconds if math.isfinite(seconds) else otherwise

@@ -11,7 +11,7 @@ from services.runtime.store import Connection as Database
 from services.sync.core.mapping import Config, compile_config
 
 _CONNECTIONS = "SELECT body, version, paused_at, removed_at FROM registry.connection ORDER BY name"
-_ACCOUNTS = "SELECT name, app FROM registry.account"
+_ACCOUNTS = "SELECT name, app, settings FROM registry.account"
 _INCARNATION = "SELECT n FROM registry.incarnation"
 
 
@@ -28,7 +28,9 @@ class Configs:
 async def read_configs(database: Database, manifests: Mapping[str, Manifest]) -> Configs:
     """Read all connections. Accounts of an app that isn't installed here take no part. `manifests` is by app."""
     accounts = {
-        row["name"]: manifests[row["app"]] for row in await database.fetch(_ACCOUNTS) if row["app"] in manifests
+        row["name"]: manifests[row["app"]].of(msgspec.json.decode(row["settings"], type=dict[str, str]))
+        for row in await database.fetch(_ACCOUNTS)
+        if row["app"] in manifests
     }
     compiled: dict[str, Config] = {}
     for row in await database.fetch(_CONNECTIONS):

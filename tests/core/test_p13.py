@@ -157,6 +157,16 @@ def test_p13_no_tag_before_the_merge_window_has_passed() -> None:
     assert isinstance(only(bench.wait(0.1), Tag), Tag)
 
 
+@pytest.mark.parametrize(("poll_seconds", "before"), [("10", 11.9), ("0.5", 2.4), ("soon", 31.9)])
+def test_p13_where_only_polls_show_changes_the_window_is_one_poll_longer(poll_seconds: str, before: float) -> None:
+    polled = replace(BOOK, polled=True, poll_interval=30.0)
+    bench = Bench(manifests={"shop": SHOP, "office": polled.of({"poll_seconds": poll_seconds})})
+    bench.paired(ADA, CARD)
+    bench.take(bench.deleted("office", "card", at=100))
+    assert bench.wait(before) == []
+    assert isinstance(only(bench.wait(0.1), Tag), Tag)
+
+
 def test_p13_another_event_within_the_window_does_not_shorten_it() -> None:
     bench = Bench()
     bench.paired(ADA, CARD)

@@ -68,5 +68,6 @@ MANIFEST = Manifest(
     },
     # One small request that is answered from an index: changes are to arrive in seconds.
     poll_interval=5.0,
+    polled=True,
 )
 """CardDAV's manifest."""

@@ -106,9 +106,9 @@ MANIFEST = Manifest(
         # A 404 that speaks of an address: a wrong api_base, and no deletion.
         "not_google": Verdict.UNKNOWN,
     },
-    # A merge by hand is a delete and an update, and the feed may show one of them a poll later.
-    merge_window=35.0,
+    merge_window=5.0,
     poll_interval=30.0,
+    polled=True,  # a notification names no contact: it hurries the poll
     webhook_body="any",  # a channel's notification has none, and declares none
 )
 """Google Contacts' manifest."""

@@ -40,12 +40,12 @@ def gone(state: Slice, config: Config, link: Link, left: Record, right: Record) 
         ended = clear(replace(link, status="ended"))
         state.decide(link, ended, config, "end", "a contact outside the sync was deleted")
         return
-    until = state.now + round(config.manifest(side).merge_window * MICROSECONDS)
+    until = state.now + round(config.manifest(side).patience * MICROSECONDS)
     if link.wait is None or link.wait.reason != "merge":
         waiting = state.waiting(link, "merge", deleted.contact_id, until=until)
         state.decide(link, waiting, config, "wait", "the contact was deleted: waiting for signs of a merge")
         return
-    if state.now < link.wait.since + round(config.manifest(side).merge_window * MICROSECONDS):
+    if state.now < link.wait.since + round(config.manifest(side).patience * MICROSECONDS):
         return
     if link.unsettled:
         state.decide(link, link, config, "later", "a write is under way: the deletion is decided after its receipt")
