@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NoReturn
 
 import httpx2
@@ -27,9 +27,9 @@ from services.ingest.wish import Wishes
 from services.runtime import http, telemetry
 from services.runtime.app import Access, App
 from services.runtime.clock import DatabaseClock
-from services.runtime.log import EVENTS, PARKED, RECEIPTS, commands_topic
 from services.runtime.log.errors import is_passing
 from services.runtime.log.open import ManagedLog, open_log
+from services.runtime.log.topics import RETENTION, topics
 from services.runtime.metrics import Metrics
 from services.runtime.secrets import Vault, vault
 from services.runtime.settings import Settings
@@ -39,10 +39,6 @@ from services.runtime.store.migrate import check, migrate
 from services.sync.service import Sync
 
 ROLES = frozenset({"ingest", "sync", "connectors"})
-PARTITIONS: Mapping[str, int] = {EVENTS: 4, RECEIPTS: 4, PARKED: 1}
-COMMAND_PARTITIONS = 2
-RETENTION = timedelta(days=35)
-"""How long the log keeps everything: longer than the 30 days for which Stripe lists its own events."""
 _CLOCK_SECONDS = 60.0
 _HOUR_SECONDS = 3600.0
 _PATIENCE_SECONDS = 3.0
@@ -92,7 +88,7 @@ async def installed(settings: Settings) -> AsyncIterator[Installation]:
         async with store.pool.acquire() as connection:
             await (migrate(connection) if settings.bundled_store else check(connection))
         log = await stack.enter_async_context(open_log(settings.log_url, store))
-        await log.create_topics({**PARTITIONS, **{commands_topic(app): COMMAND_PARTITIONS for app in apps}})
+        await log.create_topics(topics(apps))
         clock = DatabaseClock()
         await clock.measure(_ask(store))
         client = await stack.enter_async_context(http.client())
@@ -141,10 +137,9 @@ async def _keep_time(installation: Installation) -> NoReturn:
 
 async def _keep_log(installation: Installation) -> NoReturn:
     """Let the log forget what is past its time, every hour."""
-    topics = (*PARTITIONS, *(commands_topic(app) for app in installation.apps))
     while True:
         try:
-            await installation.log.expire(dict.fromkeys(topics, RETENTION))
+            await installation.log.expire(dict.fromkeys(topics(installation.apps), RETENTION))
         except Exception as error:
             if not is_passing(error):
                 raise

@@ -32,6 +32,8 @@ app = cyclopts.App(
 )
 held = cyclopts.App(name="held", help="Changes that wait for a person's yes.")
 app.command(held)
+log = cyclopts.App(name="log", help="The log that messages travel in.")
+app.command(log)
 
 
 @app.command
@@ -175,6 +177,24 @@ async def resume(connection: str, /) -> int:
 
 
 @app.command
-async def migrate() -> int:
-    """Bring the database's schema up to this version."""
-    return await control.migrate_store()
+async def migrate(*, restored: Annotated[bool, cyclopts.Parameter(negative=())] = False) -> int:
+    """Bring the database's schema up to this version, and make the topics that the log lacks.
+
+    Parameters
+    ----------
+    restored
+        The database was restored from a copy. Stop every contactsync first; then writes that the copy holds as
+        unanswered are looked into before anything else is written to their contacts.
+    """
+    return await control.migrate_store(restored=restored)
+
+
+@log.command(name="adopt")
+async def log_adopt() -> int:
+    """Go on with the log that is there now, though it isn't the one worked on before, or has lost messages.
+
+    Every account is read again from start to end.
+    """
+    from services.cli.log import adopt  # noqa: PLC0415 - as status
+
+    return await adopt()

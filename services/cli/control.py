@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import asyncpg
 
 from services.cli.database import opened
 from services.cli.failure import Failure
 from services.cli.output import say
+from services.connectors import discover
+from services.connectors.restore import restore as restore_connectors
+from services.contracts.app import Manifest
 from services.runtime.clock import SystemClock
+from services.runtime.log.open import open_log
+from services.runtime.log.topics import topics
 from services.runtime.registry import pause as pausing
 from services.runtime.registry import read
 from services.runtime.registry.problem import nearest
 from services.runtime.settings import load
-from services.runtime.store import Connection
+from services.runtime.store import Connection, Store
 from services.runtime.store.migrate import migrate as apply_migrations
+from services.sync.restore import restore as restore_sync
+
+_NEXT_INCARNATION = "UPDATE registry.incarnation SET n = n + 1 RETURNING n"
 
 
 async def pause(name: str) -> int:
@@ -36,19 +46,37 @@ async def resume(name: str) -> int:
     return 0
 
 
-async def migrate_store() -> int:
-    """Apply the migrations that the database lacks."""
-    async with opened(load(), migrated=False) as store:
+async def migrate_store(*, restored: bool) -> int:
+    """Apply the migrations that the database lacks, and make the topics that the log lacks."""
+    settings, apps = load(), discover()
+    async with opened(settings, migrated=False) as store:
         connection = await asyncpg.connect(store.dsn, timeout=30)
         try:
             done = await apply_migrations(connection)
         finally:
             await connection.close()
-    for migration in done:
-        say(f"applied {migration}")
-    if not done:
-        say("The database is up to date.")
+        for migration in done:
+            say(f"applied {migration}")
+        if not done:
+            say("The database is up to date.")
+        async with open_log(settings.log_url, store) as log:
+            await log.create_topics(topics(apps))
+        if restored:
+            await _restored(store, {name: app.manifest for name, app in apps.items()})
     return 0
+
+
+async def _restored(store: Store, manifests: Mapping[str, Manifest]) -> None:
+    async def work(database: Connection) -> tuple[int, int]:
+        incarnation: int = await database.fetchval(_NEXT_INCARNATION)
+        await restore_connectors(database)
+        return incarnation, await restore_sync(database, manifests)
+
+    incarnation, links = await store.retrying(work)
+    say(
+        f"The database counts as restored from a copy (incarnation {incarnation}). Writes without an answer: {links}; "
+        "their contacts are looked at before anything else is written to them."
+    )
 
 
 async def _unknown(database: Connection, name: str) -> Failure:

@@ -106,8 +106,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 Change: TypeAlias = Callable[[Entry], Entry]
 
 
-def accept(entry: Entry | None, task: Task, *, app: str, now: datetime) -> tuple[Entry | None, Reports]:
+def accept(
+    entry: Entry | None, task: Task, *, app: str, now: datetime, incarnation: int = 1
+) -> tuple[Entry | None, Reports]:
     """Take a command in (P12); return the entry as it is then, and what is to be reported.
+
+    One of an earlier incarnation than the present one was decided before the database was restored from a copy: it may
+    have been sent, and isn't sent now. A create of that kind keeps its key and body: the next create of its side
+    first asks what became of it.
 
     One that replaces a pending one has that answered `superseded`. While a write is under way or in doubt a newer one
     waits beside it, so that never two of one side are unsettled; sync doesn't send such (P1), but a restored database
@@ -115,9 +121,11 @@ def accept(entry: Entry | None, task: Task, *, app: str, now: datetime) -> tuple
     """
     aim = task.command.aim
     fresh = Entry(link=aim.link, side=aim.side, app=app, task=task, next_try_at=now, created_at=now)
+    superseded = Deferred(reason="superseded")
+    if task.version.incarnation < incarnation and (entry is None or task.version > entry.settled):
+        return _forgotten(entry or fresh, task, now=now), ((aim, superseded),)
     if entry is None:
         return fresh, ()
-    superseded = Deferred(reason="superseded")
     if task.version <= entry.settled:
         if task.version == entry.settled and entry.receipt is not None:
             return None, ((entry.receipt.aim, entry.receipt.outcome),)
@@ -133,6 +141,17 @@ def accept(entry: Entry | None, task: Task, *, app: str, now: datetime) -> tuple
         return _next(entry, task, app=app, now=now), ((entry.aim, old),)
     reports = () if entry.waiting is None else ((entry.waiting.command.aim, superseded),)
     return msgspec.structs.replace(entry, waiting=task), reports
+
+
+def _forgotten(entry: Entry, task: Task, *, now: datetime) -> Entry | None:
+    """A command that a restored database has forgotten, as settled; None where a newer one stands in its place."""
+    if entry.state != "settled" and entry.task.version != task.version:
+        return None
+    command = task.command
+    kept = msgspec.structs.replace(_unsent(entry, now), task=task, state="settled", settled=task.version, receipt=None)
+    if isinstance(command, Create) and entry.frozen is None:
+        return msgspec.structs.replace(kept, frozen=command, frozen_at=now)
+    return kept
 
 
 def sending(entry: Entry, now: datetime) -> Entry:

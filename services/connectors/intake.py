@@ -19,6 +19,7 @@ from services.runtime.store import Connection, Store
 
 CHANNEL = "contactsync_connectors"
 """NOTIFY's channel: an account has something to do, whichever process works it off."""
+_INCARNATION = "SELECT n FROM registry.incarnation"
 _NOTIFY = "SELECT pg_notify($1, account) FROM unnest($2::text[]) AS t (account)"
 
 
@@ -77,6 +78,9 @@ class Intake:
         return frozenset(accounts)
 
     async def _writes(self, tx: Connection, tasks: Sequence[Task]) -> None:
+        if not tasks:
+            return
+        incarnation: int = await tx.fetchval(_INCARNATION)
         stored = await ledger.locked(tx, [(task.command.aim.link, task.command.aim.side) for task in tasks])
         present: dict[tuple[str, str], Entry] = dict(stored)
         for task in tasks:
@@ -84,7 +88,7 @@ class Intake:
             place = (aim.link, aim.side)
             now = self._clock.now()
             before = present.get(place)
-            after, reports = accept(before, task, app=self._app, now=now)
+            after, reports = accept(before, task, app=self._app, now=now, incarnation=incarnation)
             if after is not None:
                 await (ledger.add(tx, after) if before is None else ledger.save(tx, before, after))
                 present[place] = after

@@ -11,7 +11,7 @@ from services.runtime.store import Connection as Database
 from services.sync.configs import Configs
 from services.sync.core.identity import addresses, link_id
 from services.sync.core.slice import ContactKey
-from services.sync.core.take import Input, Reconsider, Sighted
+from services.sync.core.take import Input, Reconsider, Restored, Sighted
 
 _LINKS_OF = """
 SELECT l.id::text, l.connection, l.left_id, l.right_id FROM sync.link l
@@ -76,7 +76,7 @@ def named(inputs: Iterable[Input], configs: Configs) -> Keys:
             case Found():
                 keys.links.add(item.link)
                 keys.contacts.update((item.account, contact_id) for contact_id in item.contact_ids)
-            case Absent() | Reconsider():
+            case Absent() | Reconsider() | Restored():
                 keys.links.add(item.link)
     # A contact seen for the first time has no row to lock, and perhaps no address: its own name is locked, too.
     keys.addresses.update(f"contact:{account}:{contact_id}" for account, contact_id in keys.contacts)

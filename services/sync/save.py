@@ -34,15 +34,16 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING
 """
 _LINKS = """
 INSERT INTO sync.link (id, connection, left_id, right_id, status, alias_of, wait_reason, wait_on, wait_since,
-                       reconsider_at, config_version, holds, refusals, unsettled, state, updated_at)
+                       reconsider_at, config_version, holds, refusals, unsettled, unsettled_since, state, updated_at)
 SELECT *, now() FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[],
                             $8::text[], $9::timestamptz[], $10::timestamptz[], $11::bigint[], $12::int[], $13::int[],
-                            $14::int[], $15::json[])
+                            $14::int[], $15::timestamptz[], $16::json[])
     ON CONFLICT (id) DO UPDATE SET left_id = excluded.left_id, right_id = excluded.right_id,
        status = excluded.status, alias_of = excluded.alias_of, wait_reason = excluded.wait_reason,
        wait_on = excluded.wait_on, wait_since = excluded.wait_since, reconsider_at = excluded.reconsider_at,
        config_version = excluded.config_version, holds = excluded.holds, refusals = excluded.refusals,
-       unsettled = excluded.unsettled, state = excluded.state, updated_at = excluded.updated_at
+       unsettled = excluded.unsettled, unsettled_since = excluded.unsettled_since,
+       state = excluded.state, updated_at = excluded.updated_at
 """
 _UNRESERVE = """
 DELETE FROM sync.reservation r USING unnest($1::text[], $2::text[]) k (account, address)
@@ -152,6 +153,10 @@ async def _save_links(database: Database, links: Iterable[Link]) -> None:
         [sum(not hold.approved for half in (link.left, link.right) for hold in half.held.values()) for link in links],
         [len(link.left.refused) + len(link.right.refused) for link in links],
         [sum(half.pending is not None for half in (link.left, link.right)) for link in links],
+        [
+            moment(min((half.pending.sent for half in (link.left, link.right) if half.pending), default=None))
+            for link in links
+        ],
         [msgspec.json.encode(replace(link, seq=None)).decode() for link in links],
     )
 

@@ -12,6 +12,7 @@ from services.runtime.log.errors import is_passing
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
 from services.sync.configs import Configs, read_configs
+from services.sync.core.issue import RESEND
 from services.sync.core.take import Reconsider, Sighted
 from services.sync.transact import Cause, transact
 
@@ -24,6 +25,15 @@ SEED_AGAIN = 60.0
 
 _DUE = """
 SELECT id::text FROM sync.link WHERE reconsider_at <= now() AND id <> ALL($2::uuid[]) ORDER BY reconsider_at LIMIT $1
+"""
+_UNSETTLED = """
+SELECT id::text FROM sync.link
+ WHERE unsettled_since <= now() - make_interval(secs => $3) AND id <> ALL($2::uuid[]) ORDER BY unsettled_since LIMIT $1
+"""
+_UNANSWERED_LOOKS = """
+SELECT account, contact_id FROM sync.contact
+ WHERE looking AND updated_at <= now() - make_interval(secs => $2)
+   AND account IN (SELECT name FROM registry.account WHERE app = ANY($3::text[])) ORDER BY updated_at LIMIT $1
 """
 _WOKEN = "SELECT id, link::text FROM sync.wake ORDER BY id LIMIT $1"
 _AWAKE = "DELETE FROM sync.wake WHERE id = ANY($1::bigint[])"
@@ -86,6 +96,7 @@ class Sweeper:
         done = [
             await self._woken(),
             await self._due(),
+            await self._unanswered(),
             await self._suspects(),
             await self._outdated(),
         ]
@@ -141,6 +152,14 @@ class Sweeper:
     async def _due(self) -> bool:
         rows = await self._store.fetch(_DUE, CHUNK, self._stuck())
         return await self._feed([_reconsider(row["id"]) for row in rows])
+
+    async def _unanswered(self) -> bool:
+        """Ask and send again what nobody has answered for long: the command, or its answer, is lost."""
+        seconds = RESEND / 1_000_000
+        rows = await self._store.fetch(_UNSETTLED, CHUNK, self._stuck(), seconds)
+        sent = await self._feed([_reconsider(row["id"]) for row in rows])
+        looks = await self._store.fetch(_UNANSWERED_LOOKS, CHUNK, seconds, list(self._manifests))
+        return await self._feed([_sighted(row["account"], row["contact_id"], look=True) for row in looks]) or sent
 
     async def _suspects(self) -> bool:
         rows = await self._store.fetch(_SUSPECTS, CHUNK)

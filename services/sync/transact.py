@@ -57,7 +57,14 @@ async def _once(
     keys: Keys,
 ) -> None:
     fresh = await begin(database)
-    configs = await read(database)
+    await fold_into(database, await read(database), fresh, keys)
+
+
+async def fold_into(database: Database, configs: Configs, fresh: Sequence[Cause], keys: Keys) -> None:
+    """Fold causes in the caller's transaction, locking `keys` and what the causes name.
+
+    Raises `LocksShortError` when that isn't enough, with `keys` grown: the transaction is to be started anew.
+    """
     seeds = named((cause.item for cause in fresh), configs)
     scanned = await scanned_accounts(database, sorted(configs.manifests))
     keys.add(await closure(database, seeds, configs))

@@ -14,11 +14,12 @@ from services.contracts.contact import Contact, Fields, Order, PersonName, Side
 from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched, LookAnswer, Origin
 from services.contracts.receipts import Absent, Found, Observation, Outcome, Receipt, Written
 from services.sync.control import HeldChange, _say_to
+from services.sync.core.issue import RESEND
 from services.sync.core.mapping import compile_config
 from services.sync.core.slice import Slice
 from services.sync.core.state import Link, Record, WaitReason
 from services.sync.core.step import step
-from services.sync.core.take import Input, Reconsider, take
+from services.sync.core.take import Input, Reconsider, Sighted, take
 
 T = TypeVar("T")
 
@@ -132,16 +133,23 @@ class Bench:
         """Reconsider what is due or woken until nothing is."""
         out: list[Command] = []
         for _ in range(100):
-            due = [link.id for link in self.links() if self._due(link)]
+            due: list[Input] = [Reconsider(link=link.id) for link in self.links() if self._due(link)]
+            due += [
+                Sighted(account=record.account, contact_id=record.contact_id, look=True)
+                for record in self.state.records.values()
+                if record.looking is not None and record.looking.asked + RESEND <= self.state.now
+            ]
             if not due:
                 return out
             self.state.freed.clear()
-            out += self.take(*(Reconsider(link=link) for link in due))
+            out += self.take(*due)
         raise AssertionError("the sweep doesn't come to rest")
 
     def _due(self, link: Link) -> bool:
         woken = link.wait is not None and link.wait.on in self.state.freed
         late = link.reconsider_at is not None and link.reconsider_at <= self.state.now
+        pending = [half.pending for half in (link.left, link.right) if half.pending is not None]
+        late |= any(write.sent + RESEND <= self.state.now for write in pending)
         outdated = link.status != "ended" and link.config_version < self.version
         return woken or late or outdated
 

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from services.contracts.commands import Create, Look, Update
+from services.contracts.commands import Create, Look, Tag, Update
 from services.contracts.receipts import Deferred, Refused
 from services.sync.core.take import Reconsider, Sighted
 from tests.core.bench import ADA, BOOK, CARD, SECOND_SHOP, SHOP, TWO_WAY, Bench, answer, only, phone, tel, writes
@@ -158,11 +158,49 @@ def test_p10_a_config_that_is_new_is_known_to_a_link_that_waits_for_its_time() -
     assert len(writes(bench.wait(3))) == 1
 
 
-def test_p10_a_look_that_nobody_answered_is_asked_again_in_the_end() -> None:
+def test_p10_a_write_that_nobody_answered_is_sent_again_as_it_was() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    update = only(bench.take(bench.changed("shop", "cus", {**ADA, "phone": phone("55")}, at=100)), Update)
+    assert bench.take(bench.changed("shop", "cus", {**ADA, "phone": phone("66")}, at=110)) == []
+    assert bench.wait(599) == []
+    assert bench.wait(1) == [update]
+    assert bench.wait(599) == []
+    assert bench.wait(1) == [update]
+    newer = only(bench.take(bench.written(update, {**CARD, "tel": tel("55")}, at=2000)), Update)
+    assert newer.fields == {"tel": phone("66")}
+    bench.take(bench.written(newer, {**CARD, "tel": tel("66")}, at=2010))
+    assert bench.wait(100_000) == []
+
+
+def test_p10_a_create_and_a_tag_that_nobody_answered_are_sent_again_as_they_were() -> None:
+    bench = Bench()
+    create = only(bench.take(bench.changed("shop", "cus", ADA)), Create)
+    assert bench.wait(600) == [create]
+    bench.take(bench.written(create, CARD, at=700, contact_id="card"))
+    bench.take(bench.deleted("office", "card", at=800))
+    tag = only(bench.wait(3), Tag)
+    assert bench.wait(600) == [tag]
+    assert tag.contact_id == "cus"
+
+
+def test_p10_a_write_whose_account_is_out_of_force_is_not_sent_again_and_its_time_comes_again() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    bench.take(bench.changed("shop", "cus", {**ADA, "phone": phone("55")}, at=100))
+    bench.state.configs = {}
+    assert bench.wait(600) == []
+    assert bench.wait(10) == []
+    bench.configure()
+    assert isinstance(only(bench.wait(600), Update), Update)
+
+
+def test_p10_a_look_that_nobody_answered_is_asked_again() -> None:
     bench = Bench()
     bench.paired(ADA, CARD)
     first = only(bench.take(bench.touched("shop", "cus")), Look)
-    again = only(bench.wait(6 * 3600 + 1), Look)
+    assert bench.wait(599) == []
+    again = only(bench.wait(1), Look)
     assert (again.contact_id, again.look.number) == (first.contact_id, first.look.number)
     assert again.look.attempt > first.look.attempt
     assert bench.take(bench.looked(again, ADA, at=30_000)) == []

@@ -1,8 +1,9 @@
 """Fails when a receipt that isn't the side's unsettled version moves a base, or when a version is used twice."""
 
-from services.contracts.commands import Create, Update, Version
+from services.contracts.commands import Command, Create, Look, Update, Version
 from services.contracts.receipts import Deferred, Receipt, Refused, Stale, Unknown, Written
 from services.sync.core.state import Base
+from services.sync.core.take import Restored
 from tests.core.bench import ADA, CARD, Bench, answer, looks, only, order, phone, tel, writes
 
 
@@ -136,3 +137,62 @@ def test_p12_an_old_receipt_that_ties_with_the_record_is_looked_at() -> None:
     (look,) = looks(bench.take(tied))
     assert look.contact_id == "card"
     assert bench.record("office", "card").order == order(109, 111)
+
+
+# A database restored from a copy -----------------------------------------------------------------------------
+
+
+def restored(bench: Bench) -> list[Command]:
+    """What `contactsync migrate --restored` does to sync."""
+    bench.state.incarnation += 1
+    return bench.take(*(Restored(link=link.id) for link in bench.links() if link.unsettled))
+
+
+def test_p12_after_a_restore_an_unsettled_update_is_over_and_its_contact_is_looked_at_first() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    update = only(bench.take(bench.changed("shop", "cus", {**ADA, "phone": phone("55")}, at=100)), Update)
+    look = only(restored(bench), Look)
+    assert (look.account, look.contact_id) == ("office", "card")
+    assert not bench.link().unsettled
+    assert bench.take(bench.written(update, {**CARD, "tel": tel("55")}, at=101)) == []
+    again = only(bench.take(bench.looked(look, CARD, at=120)), Update)
+    assert again.fields == update.fields
+    assert again.aim.version > update.aim.version
+    assert again.aim.version.incarnation == 2
+
+
+def test_p12_after_a_restore_an_update_that_was_applied_is_not_sent_again() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    bench.take(bench.changed("shop", "cus", {**ADA, "phone": phone("55")}, at=100))
+    look = only(restored(bench), Look)
+    assert bench.take(bench.looked(look, {**CARD, "tel": tel("55")}, at=120)) == []
+    assert bench.link().base["phone"] == Base("+12025550155", "+12025550155")
+
+
+def test_p12_after_a_restore_an_unsettled_create_keeps_its_link_and_goes_without_a_find() -> None:
+    bench = Bench()
+    create = only(bench.take(bench.changed("shop", "cus", ADA)), Create)
+    again = only(restored(bench), Create)
+    assert (again.aim.link, again.aim.side, again.fields) == (create.aim.link, create.aim.side, create.fields)
+    assert again.aim.version > create.aim.version
+    assert bench.link().half(create.aim.side).attempted
+
+
+def test_p12_after_a_restore_looks_are_numbered_apart_from_those_that_the_copy_forgot() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    forgotten = [only(bench.take(bench.touched("shop", "cus")), Look)]
+    bench.take(bench.looked(forgotten[0], ADA, at=50))
+    copy = bench.state.records["shop", "cus"]
+    for at in (60, 70):
+        forgotten.append(only(bench.take(bench.touched("shop", "cus")), Look))
+        bench.take(bench.looked(forgotten[-1], ADA, at=at))
+    bench.state.records["shop", "cus"] = copy
+    bench.state.incarnation = 2
+    look = only(bench.take(bench.touched("shop", "cus")), Look)
+    assert look.look.number not in {each.look.number for each in forgotten}
+    # An answer from before the restore, read again from the log, isn't this look's.
+    assert bench.take(bench.looked(forgotten[1], {**ADA, "phone": phone("99")}, at=60)) == []
+    assert bench.record("shop", "cus").looking is not None

@@ -57,7 +57,7 @@ def test_p7_a_suspected_deletion_is_looked_at_and_tagged_only_if_it_is_one() -> 
     bench = Bench()
     bench.paired(ADA, CARD)
     look = only(bench.take(Sighted(account="office", contact_id="card", look=True)), Look)
-    assert writes(bench.wait(600)) == []
+    assert writes(bench.wait(500)) == []
     assert bench.take(bench.looked(look, CARD, at=601)) == []
     assert writes(bench.wait(600)) == []
     look = only(bench.take(Sighted(account="office", contact_id="card", look=True)), Look)

@@ -10,7 +10,7 @@ def test_p9_nothing_is_written_from_a_record_known_to_be_doubtful() -> None:
     bench.paired(ADA, CARD)
     look = only(bench.take(bench.changed("shop", "cus", {**ADA, "phone": phone("66")}, at=0)), Look)
     assert bench.take(bench.changed("office", "card", {**CARD, "note": ("VIP",)}, at=100)) == []
-    assert writes(bench.wait(3600)) == []
+    assert writes(bench.wait(500)) == []
     update = only(bench.take(bench.looked(look, ADA, at=101)), Update)
     assert update.fields == {"description": ("VIP",)}
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from services.contracts.app import Manifest
 from services.contracts.commands import Command, Create
 from services.contracts.connection import Connection, Options
+from services.contracts.contact import SIDES
 from services.contracts.envelope import (
     Envelope,
     Message,
@@ -58,7 +59,12 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wai
 """
 _BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))"
 _UNLOCKED = "SELECT id, state FROM sync.link WHERE status <> 'ended' ORDER BY id FOR UPDATE SKIP LOCKED"
-_CHANGED = "UPDATE sync.link SET state = $2, wait_since = $3, reconsider_at = $4 WHERE id = $1"
+_CHANGED = "UPDATE sync.link SET state = $2, wait_since = $3, reconsider_at = $4, unsettled_since = $5 WHERE id = $1"
+_OLDER_LOOKS = """
+UPDATE sync.contact SET updated_at = updated_at - make_interval(secs => $1::bigint / 1e6),
+    state = jsonb_set(state::jsonb, '{looking,asked}', to_jsonb((state#>>'{looking,asked}')::bigint - $1::bigint))::json
+WHERE looking
+"""
 _TOUCHED = frozenset({"updated_at", "since", "id"})
 _COUNTED = (
     "contact", "contact_address", "link", "reservation", "wake", "suspect", "journal", "outbox", "parked", "inbox"
@@ -208,9 +214,16 @@ class Rig:
         def older(link: Link) -> Link:
             wait = None if link.wait is None else replace(link.wait, since=link.wait.since - back)
             due = None if link.reconsider_at is None else link.reconsider_at - back
-            return replace(link, wait=wait, reconsider_at=due)
+            link = replace(link, wait=wait, reconsider_at=due)
+            for side in SIDES:
+                half = link.half(side)
+                if half.pending is not None:
+                    sent = replace(half.pending, sent=half.pending.sent - back)
+                    link = link.with_half(side, replace(half, pending=sent))
+            return link
 
         await self._change_links(older)
+        await self.store.execute(_OLDER_LOOKS, back)
 
     async def make_due(self) -> None:
         """Let every link's time have come."""
@@ -222,7 +235,9 @@ class Rig:
                 link = change(msgspec.json.decode(row["state"], type=Link))
                 since = moment(link.wait.since if link.wait else None)
                 state = msgspec.json.encode(link).decode()
-                await database.execute(_CHANGED, row["id"], state, since, moment(link.reconsider_at))
+                sent = [half.pending.sent for half in (link.left, link.right) if half.pending is not None]
+                times = since, moment(link.reconsider_at), moment(min(sent, default=None))
+                await database.execute(_CHANGED, row["id"], state, *times)
 
     async def locked(self, sessions: int, seconds: float = 10.0) -> None:
         """Wait until so many sessions wait for locks."""

@@ -122,6 +122,25 @@ async def test_a_running_contactsync_is_asked_instead_of_starting_another(shell:
     assert (connection.name, version, paused) == ("shop-till", 1, True)
 
 
+async def test_p12_a_restored_database_and_another_log_are_taken_over_by_a_persons_word(shell: Shell) -> None:
+    async with EmbeddedPostgres(shell.data) as server:
+        shell.answer("migrate")
+        shell.answer("apply", "contacts.yaml")
+        assert "(incarnation 2). Writes without an answer: 0" in shell.answer("migrate", "--restored")
+        assert shell.answer("log", "adopt").startswith("The log is the one that was worked on all along")
+        async with Store.open(server.dsn) as store:
+            assert await store.fetchval("SELECT n FROM registry.incarnation") == 2
+            await store.execute(
+                "INSERT INTO sync.progress (grp, topic, partition, epoch, next_offset, log_id) "
+                "VALUES ('sync', 'contacts.events', 1, 4, 99, 'another log')"
+            )
+            adopted = shell.answer("log", "adopt")
+            row = await store.fetchrow("SELECT epoch, next_offset, log_id <> 'another log' AS known FROM sync.progress")
+    assert adopted.startswith("contacts.events: taken as it is now, from its first message\n")
+    assert row is not None
+    assert tuple(row) == (5, 0, True)
+
+
 async def test_g1_status_shows_health_waits_scans_and_troubles(shell: Shell) -> None:
     async with EmbeddedPostgres(shell.data) as server:
         shell.answer("migrate")

@@ -128,3 +128,34 @@ async def test_p12_after_a_restore_an_open_create_is_proved_before_another_is_se
         assert list(at.app.cards) == [("left-paper", "c9")]
         assert at.app.cards["left-paper", "c9"].fields["name"] == ("Ada King",)
         assert [type(outcome) for _, outcome in await at.outcomes()] == [Deferred, Written]
+
+
+async def test_p12_commands_that_the_copy_has_forgotten_are_not_sent_when_they_are_read_again(store: Store) -> None:
+    async with rig(store) as at:
+        worker = await at.worker()
+        at.app.add("left-paper", "c9", name="Ada King")
+        await store.execute("UPDATE registry.incarnation SET n = 2")
+        await at.took(update(aim(3), "c9", was="Ada", now="Ada Byron"))
+        await at.work(worker)
+        assert at.app.cards["left-paper", "c9"].fields["name"] == ("Ada King",)
+        assert await at.outcomes() == [(3, Deferred(reason="superseded"))]
+        await at.took(update(aim(2, incarnation=2), "c9", was="Ada King", now="Ada Lovelace"))
+        await at.work(worker)
+        assert at.app.cards["left-paper", "c9"].fields["name"] == ("Ada Lovelace",)
+
+
+async def test_p12_a_create_that_the_copy_has_forgotten_is_proved_before_another_is_sent(store: Store) -> None:
+    async with rig(store, PaperApp(keys=False)) as at:
+        worker = await at.worker()
+        # Sent before the restore, and made; the command is still in the topic.
+        at.app.cards["left-paper", "c9"] = Card(
+            {"email": ("ada@example.com",), "name": ("Ada",)}, mark=create(aim(1)).aim.link
+        )
+        await store.execute("UPDATE registry.incarnation SET n = 2")
+        await at.took(create(aim(1)))
+        await at.work(worker)
+        assert at.app.count("write") == 0
+        await at.took(create(aim(1, incarnation=2), email="ada@example.com", name="Ada King"))
+        await at.work(worker)
+        assert list(at.app.cards) == [("left-paper", "c9")]
+        assert at.app.cards["left-paper", "c9"].fields["name"] == ("Ada King",)

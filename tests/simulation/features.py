@@ -26,4 +26,6 @@ class Features:
     """People edit while a request of ours is on its way."""
     finds: bool = False
     """The target is asked before anything is created."""
+    losses: bool = False
+    """Commands and their answers vanish from the log, as when a topic is deleted."""
     touches: bool = False

@@ -7,6 +7,7 @@ from random import Random
 from tests.simulation.account import SECOND
 from tests.simulation.features import Features
 from tests.simulation.story import Story, nothing
+from tests.simulation.sync import resent_at
 from tests.simulation.verdict import judge
 from tests.simulation.world import World
 
@@ -25,7 +26,7 @@ class Ended:
 def rest(story: Story) -> None:
     """No more faults; everything is delivered and worked off; time passes until nothing is due."""
     world, rng = story.world, Random(f"{story.seed}/rest")
-    world.faults = world.behind = False
+    world.faults = world.losses = world.behind = False
     if world.paused:
         story.resume(rng)
     story.back(rng)
@@ -39,7 +40,11 @@ def rest(story: Story) -> None:
 def _go_on(world: World, rng: Random) -> bool:
     """Do the next thing that is left to do; False if there is none."""
     entries = [entry for account in ("shop", "office") for entry in world.ledger.open(account)]
-    times = [link.reconsider_at for link in world.state.links.values() if link.reconsider_at is not None]
+    links = world.state.links.values()
+    times = [link.reconsider_at for link in links if link.reconsider_at is not None]
+    times += [at for link in links for at in resent_at(link)]
+    looks = world.unanswered()
+    times += [at for at, _ in looks]
     if world.bag:
         if not any(world.deliver(message, rng, nothing) for message in list(world.bag)):
             raise AssertionError("messages that can't be delivered")
@@ -47,6 +52,8 @@ def _go_on(world: World, rng: Random) -> bool:
         world.work(entries[0], rng, nothing)
     elif due := world.due():
         world.sweep(due[0])
+    elif late := [look for at, look in looks if at <= world.now]:
+        world.fold(late[0], f"a look at {late[0].contact_id} that nobody answered")
     elif world.cursor < len(world.accounts["office"].log):
         world.poll(rng, nothing)
     elif times:

@@ -27,6 +27,7 @@ class Story:
             connection = structs.replace(connection, direction=rng.choice(["left_to_right", "right_to_left"]))
         self.world = World(connection, finds=features.finds, touches=features.touches)
         self.world.faults = features.faults
+        self.world.losses = features.losses
         self.edits = 0
         self.people = 0
         for _ in range(rng.choice([1, 1, 2, 3]) if features.shared else 1):

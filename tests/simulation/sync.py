@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from msgspec import structs
 
 from services.contracts.app import Ability
-from services.contracts.commands import Create
+from services.contracts.commands import Create, Version
 from services.contracts.connection import Connection, Deletions, Options
 from services.contracts.contact import SIDES, Side
 from services.contracts.receipts import Receipt
+from services.sync.core.issue import RESEND
 from services.sync.core.mapping import Config, compile_config, normal_view, observed
 from services.sync.core.slice import OlderConfigError, Slice
-from services.sync.core.state import Base
-from services.sync.core.take import Input, Reconsider, take
+from services.sync.core.state import Base, Link
+from services.sync.core.take import Input, Reconsider, Sighted, take
 from tests.core.bench import BOOK, SHOP
 from tests.simulation.account import SECOND, Account
 from tests.simulation.ledger import Ledger
@@ -22,6 +23,12 @@ from tests.simulation.provenance import Provenance
 
 START = 1_790_000_000 * SECOND
 WOKEN_BY_NAME = ("address", "duplicate", "receipt", "look")
+
+
+def resent_at(link: Link) -> list[int]:
+    """When the link's unanswered writes are sent again."""
+    pending = [half.pending for half in (link.left, link.right) if half.pending is not None]
+    return [write.sent + RESEND for write in pending]
 
 
 @dataclass
@@ -48,6 +55,7 @@ class Sync:
     deeds: int = 0
     """Things that people did: edits, deletions, config changes, answers to what is held."""
     faults: bool = True
+    losses: bool = False
     behind: bool = False
     """The worker at hand read the connections before they changed last."""
     former: dict[str, Config] | None = None
@@ -66,6 +74,8 @@ class Sync:
     """Contacts for whose tag two answers are right."""
     approved: set[tuple[str, str]] = field(default_factory=set)
     """(link, value) of held e-mails that a person let go."""
+    issued: set[tuple[str, Version]] = field(default_factory=set)
+    """The creates that were issued."""
     story: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     state: Slice = field(init=False)
@@ -154,6 +164,9 @@ class Sync:
         state.freed.clear()
 
     def _check_create(self, command: Create) -> None:
+        if (command.aim.link, command.aim.version) in self.issued:
+            return  # sent again
+        self.issued.add((command.aim.link, command.aim.version))
         known = self.state.sharing(command.aim.account, command.addresses)
         if known:
             self.wrong.append(f"a create for {command.addresses} is issued although {known[0].contact_id} is known")
@@ -165,8 +178,17 @@ class Sync:
             for link in self.state.links.values()
             if link.id in self.wakes
             or (link.reconsider_at is not None and link.reconsider_at <= self.now)
+            or any(at <= self.now for at in resent_at(link))
             or (link.status != "ended" and link.config_version < self.version)
             or (link.wait is not None and link.wait.reason == "paused" and not self.paused)
+        ]
+
+    def unanswered(self) -> list[tuple[int, Sighted]]:
+        """When each look that nobody has answered is asked again, and how."""
+        return [
+            (record.looking.asked + RESEND, Sighted(account=record.account, contact_id=record.contact_id, look=True))
+            for record in self.state.records.values()
+            if record.looking is not None
         ]
 
     def sweep(self, link: str) -> None:

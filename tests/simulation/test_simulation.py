@@ -21,6 +21,7 @@ DELETING = Features(faults=True, between=True, creates=True, deletions=True)
 CONFIGURED = Features(faults=True, between=True, creates=True, configs=True, deletions=True, clears=True)
 TURNING = Features(faults=True, between=True, creates=True, configs=True, directions=True, emails=True, clears=True)
 SHARING = Features(faults=True, between=True, creates=True, shared=True, emails=True, finds=True, touches=True)
+LOSING = Features(faults=True, losses=True, between=True, creates=True, deletions=True, configs=True, finds=True)
 EVERYTHING = Features(
     faults=True,
     between=True,
@@ -70,6 +71,10 @@ def test_p11_a_changed_direction_is_taken_over_once_everything_is_settled() -> N
 
 def test_p8_b10_contacts_that_share_addresses_and_change_them_keep_one_partner_each() -> None:
     all_end_well(SHARING)
+
+
+def test_p10_p12_commands_and_receipts_that_vanish_are_sent_again_and_nothing_happens_twice() -> None:
+    all_end_well(LOSING)
 
 
 def test_all_of_it_together_comes_to_rest_with_both_sides_equal() -> None:

@@ -10,8 +10,13 @@ from random import Random
 
 from services.contracts.commands import Create, Find, Look, Tag, Untag, Update
 from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched
+from services.contracts.receipts import Absent, Found, Receipt
 from tests.simulation.message import Back, Between, Message, ScanEnd
 from tests.simulation.writing import Writing
+
+LOST = 0.1
+LOSABLE = (Create, Update, Tag, Untag, Look, Find, Receipt, Found, Absent)
+"""Events aren't: whoever deletes their topic has the accounts read again."""
 
 
 class World(Writing):
@@ -20,12 +25,12 @@ class World(Writing):
     def deliver(self, message: Message, rng: Random, between: Between, *, twice: bool = False) -> bool:
         """Deliver a message; return whether that was possible now."""
         body = message.body
-        if isinstance(body, ScanEnd) and not set(body.events) <= self.inbox:
-            return False
-        if isinstance(body, Back) and any(message.id in body.earlier for message in self.bag):
+        if not self._arrived(body):
             return False
         if not twice:
             self.bag.remove(message)
+            if self._vanishes(message, rng):
+                return True
         match body:
             case ScanEnd():
                 self.scan_ended(body)
@@ -46,3 +51,19 @@ class World(Writing):
             case _:
                 self.fold(body, message.told)
         return True
+
+    def _vanishes(self, message: Message, rng: Random) -> bool:
+        lost = self.losses and isinstance(message.body, LOSABLE) and rng.random() < LOST
+        if lost:
+            self.tell(f"{message.told} vanishes")
+        return lost
+
+    def _arrived(self, body: object) -> bool:
+        """Whether everything that stands before it in the log was delivered."""
+        match body:
+            case ScanEnd():
+                return set(body.events) <= self.inbox
+            case Back():
+                return not any(message.id in body.earlier for message in self.bag)
+            case _:
+                return True

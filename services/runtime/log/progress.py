@@ -37,7 +37,7 @@ UPDATE {schema}.progress SET next_offset = $6
 WHERE grp = $1 AND topic = $2 AND partition = $3 AND epoch = $4 AND next_offset = $5
 """
 _READ = "SELECT epoch, next_offset FROM {schema}.progress WHERE grp = $1 AND topic = $2 AND partition = $3"
-_ALL = "SELECT topic, partition, next_offset FROM {schema}.progress WHERE grp = $1"
+_ALL = "SELECT topic, partition, next_offset, log_id FROM {schema}.progress WHERE grp = $1"
 _ADOPT = """
 UPDATE {schema}.progress SET log_id = $4, next_offset = $5, epoch = epoch + 1
 WHERE grp = $1 AND topic = $2 AND partition = $3
@@ -103,6 +103,20 @@ class Progress:
         """Return how far each partition of the group is handled."""
         rows = await connection.fetch(self._all, group)
         return {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+    async def foreign(
+        self, connection: Connection, group: str, log_id: str, bounds: Mapping[Partition, tuple[int, int]]
+    ) -> frozenset[Partition]:
+        """Return the partitions that the group can't go on with: of another log, or past what the log still has.
+
+        `log_id` and `bounds` are one topic's, as the log has them now.
+        """
+        return frozenset(
+            place
+            for row in await connection.fetch(self._all, group)
+            if (place := Partition(row["topic"], row["partition"])) in bounds
+            and (row["log_id"] != log_id or not bounds[place][0] <= row["next_offset"] <= bounds[place][1])
+        )
 
     async def adopt(self, connection: Connection, group: str, log_id: str, offsets: Mapping[Partition, int]) -> None:
         """Go on with the topic `log_id` at `offsets`, whatever was there before; a person has decided so."""

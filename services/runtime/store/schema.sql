@@ -478,6 +478,22 @@ CREATE TABLE registry.incarnation (
 
 COMMENT ON TABLE registry.incarnation IS 'Raised when the database was restored from a copy: versions given before are told from later ones by it';
 
+CREATE TABLE registry.token (
+    account text NOT NULL,
+    generation bigint DEFAULT 0 NOT NULL,
+    seed_digest bytea,
+    sealed bytea,
+    updated_at timestamp with time zone
+);
+
+COMMENT ON TABLE registry.token IS 'The present access and refresh token of an account whose app rotates them';
+
+COMMENT ON COLUMN registry.token.generation IS 'How often tokens were stored';
+
+COMMENT ON COLUMN registry.token.seed_digest IS 'A keyed digest of the credential that they descend from: another credential starts anew';
+
+COMMENT ON COLUMN registry.token.sealed IS 'The tokens, encrypted for this account';
+
 CREATE TABLE sync.account (
     account text NOT NULL,
     scanned_at timestamp with time zone
@@ -605,10 +621,13 @@ CREATE TABLE sync.link (
     unsettled integer NOT NULL,
     state json NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    unsettled_since timestamp with time zone,
     CONSTRAINT link_status_check CHECK ((status = ANY (ARRAY['pairing'::text, 'active'::text, 'outside'::text, 'duplicate'::text, 'tombstone'::text, 'ended'::text])))
 );
 
 COMMENT ON TABLE sync.link IS 'The lasting pairing of a left and a right contact in one connection, or a contact that has no partner yet.';
+
+COMMENT ON COLUMN sync.link.unsettled_since IS 'When the oldest of its unsettled writes was last sent; NULL: none';
 
 ALTER TABLE sync.link ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME sync.link_seq_seq
@@ -783,6 +802,9 @@ ALTER TABLE ONLY registry.credential
 ALTER TABLE ONLY registry.incarnation
     ADD CONSTRAINT incarnation_pkey PRIMARY KEY (single);
 
+ALTER TABLE ONLY registry.token
+    ADD CONSTRAINT token_pkey PRIMARY KEY (account);
+
 ALTER TABLE ONLY sync.account
     ADD CONSTRAINT account_pkey PRIMARY KEY (account);
 
@@ -846,6 +868,8 @@ CREATE INDEX report_account ON connectors.report USING btree (account, id);
 
 CREATE INDEX contact_address_contact ON sync.contact_address USING btree (account, contact_id);
 
+CREATE INDEX contact_looking ON sync.contact USING btree (updated_at) WHERE looking;
+
 CREATE INDEX contact_scan ON sync.contact USING btree (account, scan) WHERE (NOT deleted);
 
 CREATE INDEX contact_seq ON sync.contact USING btree (account, seq) WHERE (NOT deleted);
@@ -863,6 +887,8 @@ CREATE INDEX link_held ON sync.link USING btree (connection) WHERE (holds > 0);
 CREATE UNIQUE INDEX link_left ON sync.link USING btree (connection, left_id) WHERE ((left_id IS NOT NULL) AND (status <> 'ended'::text));
 
 CREATE UNIQUE INDEX link_right ON sync.link USING btree (connection, right_id) WHERE ((right_id IS NOT NULL) AND (status <> 'ended'::text));
+
+CREATE INDEX link_unsettled ON sync.link USING btree (unsettled_since) WHERE (unsettled_since IS NOT NULL);
 
 CREATE INDEX link_wait ON sync.link USING btree (wait_reason, wait_on) WHERE (wait_reason IS NOT NULL);
 
@@ -905,3 +931,6 @@ ALTER TABLE ONLY registry.connection
 
 ALTER TABLE ONLY registry.credential
     ADD CONSTRAINT credential_account_fkey FOREIGN KEY (account) REFERENCES registry.account(name) ON DELETE CASCADE;
+
+ALTER TABLE ONLY registry.token
+    ADD CONSTRAINT token_account_fkey FOREIGN KEY (account) REFERENCES registry.account(name) ON DELETE CASCADE;

@@ -7,11 +7,11 @@ from msgspec.structs import replace
 from services.contracts.commands import Tag, Untag
 from services.contracts.contact import SIDES, Side
 from services.sync.core.identity import distinct
-from services.sync.core.issue import issue
+from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config, can_tag
 from services.sync.core.pairing import duplicate, in_flight
 from services.sync.core.slice import Slice, clear
-from services.sync.core.state import Half, Link, Merged, Pending, Record, other
+from services.sync.core.state import Half, Link, Merged, Record, other
 
 TRASH = "PieSync Trash"
 """The tag of a contact whose partner was deleted; the name that the people who use it know."""
@@ -27,8 +27,10 @@ def day_of(now: int) -> str:
 def gone(state: Slice, config: Config, link: Link, left: Record, right: Record) -> None:
     """Decide about a link one or both of whose contacts are deleted."""
     if left.deleted and right.deleted:
-        if not link.unsettled:
-            state.decide(link, clear(replace(link, status="ended")), config, "end", "both contacts are deleted")
+        if link.unsettled:
+            state.decide(link, link, config, "later", "a write is under way: the deletions count after its receipt")
+            return
+        state.decide(link, clear(replace(link, status="ended")), config, "end", "both contacts are deleted")
         return
     side: Side = "left" if left.deleted else "right"
     deleted, survivor = (left, right) if side == "left" else (right, left)
@@ -126,8 +128,7 @@ def _tag(state: Slice, config: Config, link: Link, side: Side, survivor: Record,
         guard=guard,
         object=state.object(survivor),
     )
-    state.commands.append((command, config.manifest(side).name))
-    half = replace(half, pending=Pending(version=aim.version, kind="tag", at=state.now))
+    half = replace(half, pending=send(state, config, command))
     state.decide(before, link.with_half(side, half), config, "tag", "its partner was deleted")
 
 
@@ -159,9 +160,7 @@ def untag(state: Slice, config: Config, link: Link, side: Side) -> tuple[Link, b
         guard=record.contact.guard,
         object=state.object(record),
     )
-    state.commands.append((command, config.manifest(side).name))
-    pending = Pending(version=aim.version, kind="untag", at=state.now)
-    return link.with_half(side, replace(half, pending=pending)), True
+    return link.with_half(side, replace(half, pending=send(state, config, command))), True
 
 
 def _passed_on(state: Slice, link: Link, half: Half, record: Record) -> bool:

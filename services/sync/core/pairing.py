@@ -7,10 +7,10 @@ from services.contracts.commands import Create, Find
 from services.contracts.contact import SIDES, Contact, Fields, Side
 from services.contracts.envelope import derived
 from services.sync.core.identity import addresses, distinct, link_id
-from services.sync.core.issue import issue
+from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config, normal_view, observed, wanted_values
 from services.sync.core.slice import Slice, clear
-from services.sync.core.state import Finding, Half, LineWrite, Link, Pending, Record, Refusal, other
+from services.sync.core.state import Finding, Half, LineWrite, Link, Record, Refusal, other
 from services.sync.core.values import too_long
 
 FIND_FRESH = 5_000_000
@@ -225,9 +225,7 @@ def _create(state: Slice, config: Config, link: Link, side: Side, record: Record
         return
     aim, half = issue(state, config, link, target)
     command = Create(aim=aim, fields=fields, addresses=body_addresses)
-    state.commands.append((command, config.manifest(target).name))
-    pending = Pending(version=aim.version, kind="create", at=state.now, lines=lines)
-    half = replace(half, pending=pending, refused=refused)
+    half = replace(half, pending=send(state, config, command, lines), refused=refused)
     created = clear(replace(link.with_half(target, half), rule=side, finding=None))
     state.decide(before, created, config, "create", "no contact of the other account has its address", *lines)
 
@@ -272,7 +270,7 @@ def _asked(state: Slice, config: Config, link: Link, before: Link, target: Side,
         again = state.waiting(link, "find", account, until=link.wait.since + FIND_AGAIN)
         state.decide(before, again, config, "wait", "the target is being asked for its address")
         return False
-    number = link.finds + 1
+    number = state.numbered(link.finds)
     link = replace(link, finds=number, finding=Finding(number=number, open=covered, addresses=covered), wait=None)
     for address in covered:
         find = Find(account=account, address=address, link=link.id, number=number)

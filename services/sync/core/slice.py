@@ -13,6 +13,8 @@ from services.contracts.envelope import derived
 from services.sync.core.mapping import Config
 from services.sync.core.state import Decision, Half, Link, Record, Wait, WaitReason, other
 
+_NUMBERS = 1_000_000_000
+"""Looks at one contact, or finds for one link, in one incarnation."""
 ContactKey = tuple[str, str]
 """(account, contact id)."""
 
@@ -204,6 +206,13 @@ class Slice:
         if link.wait is not None and (link.wait.reason, link.wait.on) == (reason, on):
             since = link.wait.since
         return replace(link, wait=Wait(reason=reason, on=on, since=since), reconsider_at=until)
+
+    def numbered(self, count: int) -> int:
+        """Return the number of the next look or find after `count` of them.
+
+        A database restored from a copy has forgotten some: each incarnation has numbers of its own (P12).
+        """
+        return max(count, (self.incarnation - 1) * _NUMBERS) + 1
 
     def object(self, record: Record) -> msgspec.Raw:
         """Return the app's own object as last observed."""

@@ -22,6 +22,7 @@ WaitReason: TypeAlias = Literal[
     "config",
     "refused",
 ]
+Kind: TypeAlias = Literal["create", "update", "tag", "untag"]
 Normal: TypeAlias = str
 """A value in the form in which it is compared; "" is empty."""
 
@@ -40,6 +41,8 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The record took a newer observation since the look was decided."""
     again: bool = False
     """Something came that can't be ordered: the answer won't be enough."""
+    asked: int = 0
+    """Microseconds since 1970: when it was asked last."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,9 +90,13 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A write that has no receipt yet."""
 
     version: Version
-    kind: Literal["create", "update", "tag", "untag"]
+    kind: Kind
     at: int
     """Microseconds since 1970: when it was decided."""
+    sent: int = 0
+    """Microseconds since 1970: when it was sent last."""
+    command: msgspec.Raw = msgspec.Raw(b"null")
+    """The command as JSON, to be sent again if nothing is heard of it; null in what an older version stored."""
     lines: dict[str, LineWrite] = msgspec.field(default_factory=dict)
     restores: tuple[str, ...] = ()
     """Lines on which it puts back what an earlier write of ours overwrote: they move no base."""

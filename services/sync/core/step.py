@@ -5,16 +5,13 @@ from msgspec.structs import replace
 from services.contracts.commands import Update
 from services.contracts.contact import SIDES, Contact, Fields, Side
 from services.sync.core.deletion import gone, untag
-from services.sync.core.issue import issue
+from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config
 from services.sync.core.overwrite import expecting, forgotten, restoring
 from services.sync.core.pairing import pair
 from services.sync.core.slice import OlderConfigError, Slice, clear
-from services.sync.core.state import Half, Link, Pending, Record
+from services.sync.core.state import Half, Link, Record
 from services.sync.core.values import Rebase, Want, merge, sort_wants, turned
-
-LOOK_AGAIN = 21_600_000_000
-"""Microseconds after which a look that nobody answered is asked again: its account may have been removed meanwhile."""
 
 
 def step(state: Slice, link_id: str) -> None:
@@ -64,7 +61,7 @@ def _step(state: Slice, link_id: str) -> None:
     for side, doubted in records.items():
         contact_id = link.half(side).contact_id
         if contact_id is not None and _in_doubt(doubted):
-            waiting = state.waiting(link, "look", contact_id, until=state.now + LOOK_AGAIN)
+            waiting = state.waiting(link, "look", contact_id)
             reason = "the contact is being looked at: what is known of it is in doubt"
             state.decide(link, waiting, config, "wait", reason)
             return
@@ -84,10 +81,14 @@ def _step(state: Slice, link_id: str) -> None:
     if left.deleted or right.deleted:
         gone(state, config, link, left, right)
         moved = state.links[link_id]
-        if moved.status == "active" and moved.wait is None and moved.paired:
+        if _contacts(moved) != _contacts(link) and moved.status == "active" and moved.wait is None and moved.paired:
             step(state, link_id)
         return
     _live(state, config, link, left, right)
+
+
+def _contacts(link: Link) -> tuple[str | None, str | None]:
+    return link.left.contact_id, link.right.contact_id
 
 
 def _in_doubt(record: Record | None) -> bool:
@@ -213,9 +214,7 @@ def _issue_update(
         guard=contact.guard,
         object=state.object(record),
     )
-    state.commands.append((command, config.manifest(side).name))
     lines = {want.line.id: want.write for want in wants}
-    restores = tuple(want.line.id for want in wants if want.restores)
-    pending = Pending(version=aim.version, kind="update", at=state.now, lines=lines, restores=restores)
+    pending = send(state, config, command, lines, tuple(want.line.id for want in wants if want.restores))
     half = expecting(config, half, side, aim.version, wants, contact, state.now)
     return link.with_half(side, replace(half, pending=pending))

@@ -10,16 +10,23 @@ from services.contracts.contact import SIDES, Order
 from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched, LookAnswer, SubscriptionChanged
 from services.contracts.receipts import Absent, Found, Receipt
 from services.sync.core.identity import addresses
+from services.sync.core.issue import RESEND, send_again
 from services.sync.core.observe import Folded, Sight, fold, fold_subscription, touch
 from services.sync.core.overwrite import notice
 from services.sync.core.settle import fold_find, settle
 from services.sync.core.slice import Slice
-from services.sync.core.state import Decision, Link, Record
+from services.sync.core.state import Decision, Record
 from services.sync.core.step import step, turn
 
 
 class Reconsider(msgspec.Struct, frozen=True, kw_only=True):
     """A link whose time has come."""
+
+    link: str
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """A link with unsettled writes, in a database that was restored from a copy: nobody knows what became of them."""
 
     link: str
 
@@ -33,7 +40,7 @@ class Sighted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Fact: TypeAlias = ContactChanged | ContactDeleted | ContactTouched | SubscriptionChanged
-Input: TypeAlias = Fact | Receipt | Found | Absent | Reconsider | Sighted
+Input: TypeAlias = Fact | Receipt | Found | Absent | Reconsider | Restored | Sighted
 
 
 def take(state: Slice, item: Input) -> None:
@@ -51,6 +58,8 @@ def take(state: Slice, item: Input) -> None:
                 step(state, link.id)
         case Reconsider():
             _reconsider(state, item.link)
+        case Restored():
+            _retire(state, item.link)
         case _:
             assert_never(item)
 
@@ -95,12 +104,17 @@ def _observe(state: Slice, account: str, contact_id: str, sight: Sight, raw: msg
 
 def _folded(state: Slice, folded: Folded, raw: msgspec.Raw | None = None) -> None:
     record = folded.record
+    look = folded.ask
+    if look is not None and record.looking is not None:
+        number = state.numbered(look.number - 1) if look.attempt == 1 else look.number
+        look = LookAnswer(number, look.attempt)
+        record = replace(record, looks=number, looking=replace(record.looking, number=number, asked=state.now))
     before = state.records.get((record.account, record.contact_id))
     state.put_record(record)
     if raw is not None and folded.effect in ("new", "later", "same"):
         state.put_object(record, raw)
-    if folded.ask is not None:
-        _ask(state, record, folded.ask)
+    if look is not None:
+        _ask(state, record, look)
     _step_all(state, record)
     if record.live and (before is None or before.addresses != record.addresses or not before.live):
         _step_bereft(state, record)
@@ -135,7 +149,14 @@ def _step_all(state: Slice, record: Record) -> None:
 
 def _touch(state: Slice, account: str, contact_id: str) -> None:
     record = state.records.get((account, contact_id))
-    _folded(state, touch(account, contact_id, record, Order(0, 0)))
+    looking = None if record is None else record.looking
+    if record is None or looking is None or state.now - looking.asked < RESEND:
+        _folded(state, touch(account, contact_id, record, Order(0, 0)))
+        return
+    # The look, or its answer, is lost.
+    look = LookAnswer(looking.number, looking.attempt + 1)
+    asked = replace(looking, attempt=look.attempt, asked=state.now)
+    _folded(state, Folded(record=replace(record, looking=asked), effect="look", ask=look))
 
 
 def _subscription(state: Slice, event: SubscriptionChanged) -> None:
@@ -180,8 +201,8 @@ def _reconsider(state: Slice, link_id: str) -> None:
     link = state.links.get(link_id)
     if link is None:
         return
-    if link.wait is not None and link.wait.reason == "look" and (link.reconsider_at or 0) <= state.now:
-        _look_again(state, link)
+    if link.unsettled:
+        link = state.put_link(send_again(state, link))
     step(state, link_id)
     link = state.links[link_id]
     config = state.configs.get(link.connection)
@@ -195,13 +216,29 @@ def _reconsider(state: Slice, link_id: str) -> None:
     state.put_link(link)
 
 
-def _look_again(state: Slice, link: Link) -> None:
-    """Ask again what was asked long ago about the link's contacts: the answer, or the question, was lost."""
-    config = state.configs.get(link.connection)
+def _retire(state: Slice, link_id: str) -> None:
+    """End the link's unsettled writes without a receipt; look before anything else is decided about their contacts.
+
+    A create keeps its key: the ledger asks what became of it before it makes another (P12).
+    """
+    link = state.links.get(link_id)
+    config = None if link is None else state.configs.get(link.connection)
+    if link is None or config is None:
+        return
+    doubted: list[tuple[str, str]] = []
+    before = link
     for side in SIDES:
-        record = None if config is None else state.record(config, side, link.half(side))
-        if record is not None and record.looking is not None:
-            look = LookAnswer(record.looking.number, record.looking.attempt + 1)
-            asked = replace(record, looking=replace(record.looking, attempt=look.attempt))
-            state.put_record(asked)
-            _ask(state, asked, look)
+        half = link.half(side)
+        if half.pending is None:
+            continue
+        create = half.pending.kind == "create"
+        half = replace(half, settled=half.pending.version.n, pending=None, attempted=create or half.attempted)
+        link = link.with_half(side, half)
+        if half.contact_id is not None and config.account(side) in state.manifests:
+            doubted.append((config.account(side), half.contact_id))
+    reason = "the database was restored from a copy: what became of this write isn't known"
+    state.decide(before, link, config, "retired", reason)
+    for account, contact_id in doubted:
+        _touch(state, account, contact_id)
+    if not doubted:
+        step(state, link_id)

@@ -1,0 +1,39 @@
+"""After the database was restored from a copy (P12): no write that the copy holds as unsettled is trusted."""
+
+from collections.abc import Mapping, Sequence
+
+from services.contracts.app import Manifest
+from services.runtime.store import Connection as Database
+from services.sync.closure import Keys
+from services.sync.configs import Configs, read_configs
+from services.sync.core.take import Restored
+from services.sync.transact import Cause, LocksShortError, fold_into
+
+CHUNK = 200
+_FENCE = "UPDATE sync.progress SET epoch = epoch + 1"
+_UNSETTLED = "SELECT id::text FROM sync.link WHERE unsettled > 0 ORDER BY id"
+
+
+async def restore(database: Database, manifests: Mapping[str, Manifest]) -> int:
+    """Retire every unsettled write, and have the contacts they went to looked at first; return how many links had one.
+
+    Runs in the caller's transaction, after the incarnation was raised there. Whoever still works on the partitions is
+    fenced. `manifests` is by app.
+    """
+    await database.execute(_FENCE)
+    links = [row["id"] for row in await database.fetch(_UNSETTLED)]
+    configs = await read_configs(database, manifests)
+    for start in range(0, len(links), CHUNK):
+        causes = [Cause(item=Restored(link=link), type="restored", id=link) for link in links[start : start + CHUNK]]
+        keys = Keys()
+        while not await _folded(database, configs, causes, keys):
+            continue
+    return len(links)
+
+
+async def _folded(database: Database, configs: Configs, causes: Sequence[Cause], keys: Keys) -> bool:
+    try:
+        await fold_into(database, configs, causes, keys)
+    except LocksShortError:
+        return False  # nothing was written; nobody else is at work, so the order of the locks doesn't matter
+    return True
