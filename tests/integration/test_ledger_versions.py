@@ -1,5 +1,7 @@
 """Commands into the ledger, by version."""
 
+import msgspec
+
 from services.connectors.ledger import retire
 from services.contracts.receipts import Deferred, Written
 from services.runtime.log import EVENTS, PARKED
@@ -100,6 +102,23 @@ async def test_what_cannot_be_read_is_parked_and_the_rest_goes_on(store: Store) 
         assert await at.count(PARKED) == 2
         assert await at.state(LINK) == "settled 1"
         assert await at.count(EVENTS) == 0
+
+
+async def test_a_waiting_command_and_a_parked_header_may_hold_any_text(store: Store) -> None:
+    app = PaperApp()
+    app.fault("write", "lose")
+    async with rig(store, app) as at:
+        worker = await at.worker()
+        await at.took(create(aim(1)))
+        await worker.writes.step()
+        odd = msgspec.structs.replace(at.record(b"{}", "command.from_tomorrow"), headers=(("ce_id", b"a\x00b"),))
+        async with store.transaction() as tx:
+            await at.intake.take(tx, [odd, at.record(create(aim(2), email="ada@example.com", name="Ada\x00King"))])
+        assert await at.state() == "unknown 1"
+        await at.pass_time(worker, 5)
+        assert await at.state() == "settled 2"
+        assert next(iter(app.cards.values())).fields["name"] == ("Ada\x00King",)
+        assert await at.count(PARKED) == 1
 
 
 async def test_commands_are_worked_off_oldest_first(store: Store) -> None:

@@ -206,7 +206,8 @@ def _refuse_gone(connection: Connection) -> None:
 
 
 async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_text, decoder=_same, format="text")
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=_text, decoder=_same, format="text")
 
 
 def _text(value: str | bytes) -> str:

@@ -127,7 +127,7 @@ CREATE TABLE connectors.ledger (
     command bytea NOT NULL,
     decided_at timestamp with time zone NOT NULL,
     traceparent text,
-    waiting jsonb,
+    waiting json,
     state text DEFAULT 'pending'::text NOT NULL,
     attempt integer DEFAULT 0 NOT NULL,
     failures integer DEFAULT 0 NOT NULL,
@@ -244,7 +244,7 @@ CREATE TABLE connectors.report (
     topic text NOT NULL,
     everywhere boolean DEFAULT false NOT NULL,
     key bytea NOT NULL,
-    headers jsonb NOT NULL,
+    headers json NOT NULL,
     value bytea NOT NULL
 );
 
