@@ -11,8 +11,18 @@ from services.runtime.store import Connection as Database
 from services.sync.core.mapping import Config, compile_config
 
 _CONNECTIONS = "SELECT body, version, paused_at, removed_at FROM registry.connection ORDER BY name"
-_ACCOUNTS = "SELECT name, app, settings FROM registry.account"
+_ACCOUNTS = "SELECT name, app, settings, removed_at FROM registry.account ORDER BY name"
 _INCARNATION = "SELECT n FROM registry.incarnation"
+
+
+class MissingAppError(Exception):
+    """An account's app isn't installed here: what is said about that account can't be taken in, nor passed over."""
+
+    def __init__(self, account: str, app: str) -> None:
+        super().__init__(
+            f"The account {account} is one of the app {app}, which this contactsync doesn't have. Start the version "
+            "that put it into force, or install the app's package here."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +36,14 @@ class Configs:
 
 
 async def read_configs(database: Database, manifests: Mapping[str, Manifest]) -> Configs:
-    """Read all connections. Accounts of an app that isn't installed here take no part. `manifests` is by app."""
-    accounts = {
-        row["name"]: manifests[row["app"]].of(msgspec.json.decode(row["settings"], type=dict[str, str]))
-        for row in await database.fetch(_ACCOUNTS)
-        if row["app"] in manifests
-    }
+    """Read all connections. `manifests` is by app. Raises `MissingAppError`."""
+    accounts: dict[str, Manifest] = {}
+    for row in await database.fetch(_ACCOUNTS):
+        if row["app"] in manifests:
+            settings = msgspec.json.decode(row["settings"], type=dict[str, str])
+            accounts[row["name"]] = manifests[row["app"]].of(settings)
+        elif row["removed_at"] is None:
+            raise MissingAppError(row["name"], row["app"])
     compiled: dict[str, Config] = {}
     for row in await database.fetch(_CONNECTIONS):
         connection = msgspec.json.decode(row["body"], type=Connection)

@@ -11,7 +11,7 @@ from services.contracts.contact import SIDES, Side
 from services.runtime.log.errors import is_passing
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
-from services.sync.configs import Configs, read_configs
+from services.sync.configs import Configs, MissingAppError, read_configs
 from services.sync.core.issue import RESEND
 from services.sync.core.take import Reconsider, Sighted
 from services.sync.transact import Cause, transact
@@ -110,7 +110,7 @@ class Sweeper:
         try:
             together = await self._fold(causes)
         except Exception as error:
-            if is_passing(error):
+            if is_passing(error) or isinstance(error, MissingAppError):
                 raise
             together = False
         if not together:
@@ -124,7 +124,7 @@ class Sweeper:
             while not await self._fold([cause]):
                 continue
         except Exception as error:
-            if is_passing(error):
+            if is_passing(error) or isinstance(error, MissingAppError):
                 raise
             self._failed.add((cause.type, cause.id))
             link = cause.id if cause.type == "reconsider" else None

@@ -16,7 +16,7 @@ from services.runtime.log.errors import is_passing
 from services.runtime.log.progress import Progress
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
-from services.sync.configs import Configs, read_configs
+from services.sync.configs import Configs, MissingAppError, read_configs
 from services.sync.core.take import Input
 from services.sync.save import park
 from services.sync.scans import finish_scan
@@ -58,6 +58,11 @@ class Taken:
             partition=place.number,
             position=self.record.offset,
         )
+
+
+def _ours(error: Exception) -> bool:
+    """Whether the trouble isn't the message's: it is the worker's loop that has to know."""
+    return is_passing(error) or isinstance(error, FencedError | MissingAppError)
 
 
 class Worker:
@@ -115,7 +120,7 @@ class Worker:
                 self._poison = 0
                 return batch.rest(upto)
         except Exception as error:
-            if is_passing(error) or isinstance(error, FencedError):
+            if _ours(error):
                 raise
         structlog.get_logger().info("batch_split", topic=batch.partition.topic, count=len(run))
         for one in run:
@@ -130,7 +135,7 @@ class Worker:
                 continue
             self._poison = 0
         except Exception as error:
-            if is_passing(error) or isinstance(error, FencedError) or self._poison >= POISON:
+            if _ours(error) or self._poison >= POISON:
                 raise
             await self._aside(batch, one, error)
 
@@ -200,7 +205,7 @@ class Worker:
         try:
             await self._store.retrying(work)
         except Exception as error:
-            if is_passing(error) or isinstance(error, FencedError) or self._poison >= POISON:
+            if _ours(error) or self._poison >= POISON:
                 raise
             await self._aside(batch, taken, error)
         self._on_commit()

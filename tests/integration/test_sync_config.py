@@ -16,7 +16,10 @@ from services.runtime.clock import SystemClock
 from services.runtime.log import EVENTS, RECEIPTS
 from services.runtime.registry import pause as pausing
 from services.runtime.store import Store
+from services.sync.configs import MissingAppError
 from services.sync.sweeper import SEED_AGAIN
+from services.sync.worker import Worker
+from tests.core.bench import SHOP
 from tests.integration.sync_messages import changed, deleted, of, one, shop, writes, written
 from tests.integration.sync_rig import PAIR, Rig, active, rig
 
@@ -229,3 +232,15 @@ async def test_p11_a_resumed_link_with_nothing_to_decide_comes_to_rest(store: St
         await made.pass_time(10)
         await made.sweep()
         assert not (await made.link()).unsettled or writes(await made.commands())
+
+
+async def test_events_of_an_app_that_is_missing_here_stop_the_worker_and_are_taken_in_by_another(store: Store) -> None:
+    async with rig(store, PAIR) as made:
+        events = await made.own(EVENTS)
+        poorer = Worker(store, made.log, {"shop_app": SHOP}, lambda: None)
+        mine = await made.own(EVENTS, 1, worker=poorer)
+        with pytest.raises(MissingAppError, match="annex is one of the app book_app"):
+            await mine.take(changed("shop", "cus", shop("Ada", "ada@example.com")))
+        assert await made.counts() == dict.fromkeys(await made.counts(), 0)
+        await events.take(changed("shop", "cus", shop("Ada", "ada@example.com")))
+        assert len(of(await made.drain(), Create)) == 1
