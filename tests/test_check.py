@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.contracts.app import Ability, Credential, Field, Manifest, Pace, Setting
-from services.contracts.connection import Account, Connection, MappingLine, Options, Rule
+from services.contracts.connection import Account, Connection, MappingLine, Options
+from services.contracts.rule import Rule
 from services.runtime.registry import document
 from services.runtime.registry.check import Checked, check, decoded, rendered
 from services.runtime.registry.problem import Problem

@@ -44,6 +44,12 @@ class Ability(Enum):
     """Writes can be made under an etag or version."""
     FIND_SEES_MORE = "find_sees_more"
     """A find sees contacts that the feed may show only later: ask before creating."""
+    SUBSCRIPTIONS = "subscriptions"
+    """Its contacts' subscriptions are known: rules may ask for them."""
+
+
+SUBSCRIBED = frozenset({"trialing", "active", "past_due"})
+"""Statuses of subscriptions that count as subscribed (SEMANTICS B3)."""
 
 
 class Verdict(Enum):
@@ -123,6 +129,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds a deletion waits for signs of a merge; those of one poll come on top where only polls show changes."""
     poll_interval: float = 0.0
     """Seconds between polls of the change feed, unless the account's setting says otherwise; 0: no feed."""
+    tag_word: str = "tag"
+    """What the app calls its tags: the word in the file's `has_…` and `add_…`, such as `label`."""
+    texts: tuple[str, ...] = ()
+    """Paths of fields that a rule may put a fixed text into (`update_description`)."""
     polled: bool = False
     """Changes are learned from polls alone, so that the two halves of a merge may be seen one poll apart."""
     webhook_body: Literal["json", "any"] = "json"

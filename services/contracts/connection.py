@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from services.contracts.contact import Side
+from services.contracts.rule import Rule
 
 Direction: TypeAlias = Literal["two_way", "left_to_right", "right_to_left"]
 Deletions: TypeAlias = Literal["none", "left_to_right", "right_to_left", "both"]
@@ -17,12 +18,6 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     app: str
     settings: dict[str, str] = msgspec.field(default_factory=dict)
     """What isn't secret: base URLs, user names, poll intervals (all text, as in the file)."""
-
-
-class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which contacts of one side are paired."""
-
-    source: Side
 
 
 class MappingLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

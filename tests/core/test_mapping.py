@@ -122,7 +122,7 @@ def test_after_writing_what_is_wanted_both_sides_agree(
     present = tuple(data.draw(st.lists(values_of(types[1]), max_size=3 if many else 1)))
     wanted = wanted_values(rule, "right", source, present)
     if normal_view(source, rule, "left"):
-        assert agree(rule, source, wanted)
+        assert agree(rule, source, wanted, None)
         again = wanted_values(rule, "right", source, wanted)
         assert normal_view(again, rule, "right") == normal_view(wanted, rule, "right")
 

@@ -3,9 +3,9 @@
 from msgspec.structs import replace
 
 from services.contracts.commands import Create, Find, Look, Update
-from services.contracts.connection import Rule
 from services.contracts.contact import Fields, PersonName
 from services.contracts.receipts import Deferred, Refused
+from services.contracts.rule import Rule
 from tests.core.bench import (
     ADA,
     ASKED_BOOK,

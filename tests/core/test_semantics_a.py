@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from services.contracts.commands import Update
-from services.contracts.connection import Rule
+from services.contracts.rule import Rule
 from tests.core.bench import ADA, CARD, ONE_WAY, TWO_WAY, Bench, only, phone, tel, writes
 
 

@@ -68,6 +68,7 @@ MANIFEST = Manifest(
     },
     # One small request that is answered from an index: changes are to arrive in seconds.
     poll_interval=5.0,
+    tag_word="category",
     polled=True,
 )
 """CardDAV's manifest."""

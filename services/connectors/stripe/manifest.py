@@ -72,6 +72,7 @@ MANIFEST = Manifest(
         {
             Ability.DETECT_DELETION,
             Ability.TAG,
+            Ability.SUBSCRIPTIONS,
             Ability.WEBHOOK,
             Ability.POLL,
             Ability.IDEMPOTENCY_KEY,
@@ -99,6 +100,7 @@ MANIFEST = Manifest(
         "wrong_mode": Verdict.REAUTHORISE,
         "no_api_key": Verdict.REAUTHORISE,
     },
+    texts=("description",),
     poll_interval=300.0,
     # Keys are kept for at least 24 hours: https://docs.stripe.com/api/idempotent_requests
     key_lifetime=23 * 3600.0,

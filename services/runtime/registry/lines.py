@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from services.contracts.connection import Connection, Direction, MappingLine, Rule
+from services.contracts.connection import Connection, Direction, MappingLine
 from services.contracts.contact import SIDES, Side
+from services.contracts.rule import Rule
 from services.runtime.registry.document import Node, Table
 from services.runtime.registry.form import Form
 from services.runtime.registry.pair import INTO, OTHER, Pair

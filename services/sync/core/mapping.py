@@ -12,8 +12,8 @@ from services.contracts.app import Ability, Field, FieldType, Manifest
 from services.contracts.connection import Connection
 from services.contracts.contact import Address, Contact, PersonName, Side, Value, Values
 from services.sync.core.identity import normal_address
-from services.sync.core.names import join, split, tidy
-from services.sync.core.state import Normal
+from services.sync.core.names import split, tidy, told
+from services.sync.core.state import Base, Normal
 
 Flow: TypeAlias = Literal["both", "left", "right"]
 """Where a line's values flow: both ways, or only into that side."""
@@ -133,12 +133,13 @@ def normal(value: Value, type_: FieldType) -> Normal:
             )
             return "\x1f".join(tidied) if any(tidied) else ""
         case str():
-            return _normal_text(value, type_)
+            return normal_text(value, type_)
         case _:
             assert_never(value)
 
 
-def _normal_text(text: str, type_: FieldType) -> Normal:
+def normal_text(text: str, type_: FieldType) -> Normal:
+    """Return a text in the form in which it is compared."""
     if type_ == "email":
         return normal_address(text) or tidy(text).casefold()
     if type_ == "phone":
@@ -183,20 +184,25 @@ def observed(contact: Contact, line: Line, side: Side) -> Values:
     return tuple(value for value in contact.fields.get(field.path, ()) if normal(value, field.type))
 
 
-def convert(value: Value, source: FieldType, target: FieldType, present: Value | None) -> Value:
-    """Return the value as the target's type. `present` is what the target holds: it keeps what didn't change."""
+def convert(
+    value: Value, source: FieldType, target: FieldType, present: Value | None, before: Normal | None = None
+) -> Value:
+    """Return the value as the target's type. `present` is what the target holds: it keeps what didn't change.
+
+    `before` is what the source said when both last agreed, "" if they never did, None if that doesn't matter.
+    """
     match value:
         case str() if target == "name":
-            return split(value, present if isinstance(present, PersonName) else None)
+            return split(value, present if isinstance(present, PersonName) else None, before)
         case PersonName() if target != "name":
-            return join(value)
+            return told(value, present if isinstance(present, str) else "")
         case PersonName() if isinstance(present, PersonName) and normal(value, source) == normal(present, target):
             return present
         case _:
             return value
 
 
-def wanted_values(line: Line, target: Side, source: Values, present: Values) -> Values:
+def wanted_values(line: Line, target: Side, source: Values, present: Values, before: Normal | None = None) -> Values:
     """Return all values the target's field shall have so that it says what `source` says.
 
     Into a multi-valued field a single value replaces the primary one and keeps the others; clearing it removes
@@ -209,7 +215,7 @@ def wanted_values(line: Line, target: Side, source: Values, present: Values) -> 
         return _matched(tuple(convert(value, from_type, to_type, None) for value in shown), present, to_type)
     if not shown:
         return present[1:]
-    value = convert(shown[0], from_type, to_type, present[0] if present else None)
+    value = convert(shown[0], from_type, to_type, present[0] if present else None, before)
     if not normal(value, to_type):
         return present[1:]
     same = normal(value, to_type)
@@ -222,9 +228,12 @@ def _matched(wanted: Values, present: Values, type_: FieldType) -> Values:
     return tuple(own.get(normal(value, type_), value) for value in wanted)
 
 
-def agree(line: Line, left: Values, right: Values) -> bool:
+def agree(line: Line, left: Values, right: Values, base: Base | None) -> bool:
     """Whether both sides say the same after conversion, in a direction in which the line converts."""
-    target: Side = "right" if convertible(line.left.type, line.right.type) else "left"
+    # A text against a name is compared as a name: its parts know more forms of the text than the other way round.
+    parts_left = line.left.type == "name" and line.right.type != "name"
+    target: Side = "right" if convertible(line.left.type, line.right.type) and not parts_left else "left"
     source, present = (left, right) if target == "right" else (right, left)
-    wanted = wanted_values(line, target, source, present)
+    before = base.half("left" if target == "right" else "right") if base else ""
+    wanted = wanted_values(line, target, source, present, before)
     return normal_view(wanted, line, target) == normal_view(present, line, target)

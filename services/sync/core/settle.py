@@ -19,6 +19,7 @@ from services.contracts.receipts import (
     Unknown,
     Written,
 )
+from services.sync.core.actions import acted, value_of
 from services.sync.core.identity import link_id
 from services.sync.core.mapping import Config, normal_view, observed
 from services.sync.core.overwrite import forgotten
@@ -96,7 +97,9 @@ def _written(
     replayed = isinstance(outcome, Written) and outcome.replayed
     looked = isinstance(outcome, Written) and outcome.looked
     before = link
-    if pending.kind == "tag" and isinstance(outcome, Written):
+    if pending.doing is not None:
+        half = acted(half, pending.doing, seen, changed=isinstance(outcome, Written))
+    elif pending.kind == "tag" and isinstance(outcome, Written):
         half = replace(half, tag="ours", tag_order=None if seen is None else seen.order)
     elif pending.kind == "untag":
         half = replace(half, tag="none", tag_order=None)
@@ -153,7 +156,10 @@ def _refused(
         state.decide(before, after, config, "gone", "the contact isn't there any more: looking at it")
         contact_id = half.contact_id
         return Settled(look=contact_id, step=contact_id is None)
-    if pending.kind in ("tag", "untag"):
+    if pending.doing is not None:
+        refusal = Refusal(value=value_of(pending.doing.action), reason=outcome.reason)
+        half = replace(half, refused={**half.refused, pending.doing.key: refusal})
+    elif pending.kind in ("tag", "untag"):
         half = replace(half, refused={**half.refused, pending.kind: Refusal(value="", reason=outcome.reason)})
     else:
         half = replace(half, refused={**half.refused, **_refusals(config, side, pending, outcome)})

@@ -7,6 +7,7 @@ import msgspec
 from services.contracts.commands import Version
 from services.contracts.connection import Direction
 from services.contracts.contact import Contact, Order, Side, Subscription, Values
+from services.contracts.rule import SetTag, SetText
 
 Status: TypeAlias = Literal["pairing", "active", "outside", "duplicate", "tombstone", "ended"]
 WaitReason: TypeAlias = Literal[
@@ -86,6 +87,32 @@ class LineWrite(msgspec.Struct, frozen=True, array_like=True):
     wanted: Normal
 
 
+Doable: TypeAlias = SetTag | SetText
+
+
+class Acting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A rule's action that a write does, or undoes."""
+
+    key: str
+    action: Doable
+    undo: bool
+    replaced: Values = ()
+    """What stood where a text was put."""
+    undoes: bool = False
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A rule's action that we did."""
+
+    action: Doable
+    undo: bool
+    replaced: Values = ()
+    order: Order | None = None
+    """When it was seen done; a later observation without it means that a person took it back."""
+    final: bool = False
+    """A person took it back."""
+
+
 class Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A write that has no receipt yet."""
 
@@ -100,6 +127,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lines: dict[str, LineWrite] = msgspec.field(default_factory=dict)
     restores: tuple[str, ...] = ()
     """Lines on which it puts back what an earlier write of ours overwrote: they move no base."""
+    doing: Acting | None = None
     unknown: str | None = None
     """Why the outcome isn't known, if the connector said so."""
 
@@ -151,6 +179,8 @@ class Half(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     held: dict[str, Hold] = msgspec.field(default_factory=dict)
     expects: tuple[Expected, ...] = ()
     overwritten: dict[str, Overwritten] = msgspec.field(default_factory=dict)
+    applied: dict[str, Applied] = msgspec.field(default_factory=dict)
+    """Key of a rule's action -> how we did it."""
     tag: Literal["none", "ours", "final"] = "none"
     tag_order: Order | None = None
     """When our tag was seen set; a later observation without it means that a person removed it."""
@@ -207,6 +237,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     wait: Wait | None = None
     rule: Side | None = None
     """The side whose rule brought it in."""
+    there: bool | None = None
+    """Whether the other account had a contact with one of its addresses when it was first asked (B6)."""
     direction: Direction = "two_way"
     """The direction its last decision was taken under."""
     config_version: int = 0

@@ -40,21 +40,21 @@ def merge(config: Config, line: Line, left: Contact, right: Contact, base: Base 
     now = Base(normal_view(here["left"], line, "left"), normal_view(here["right"], line, "right"))
     if base == now:
         return Rest(line=line, reason="neither side changed")
-    if agree(line, here["left"], here["right"]):
+    if agree(line, here["left"], here["right"], base):
         return Rebase(line=line, base=now, reason="both sides say the same")
     verdict = _first(config, line, now) if base is None else _later(config, line, now, base)
     if isinstance(verdict, Rebase | Rest):
         return verdict
-    return _want(line, verdict, here["left"], here["right"], now)
+    return _want(line, verdict, here["left"], here["right"], now, base)
 
 
-def _want(line: Line, source: Side, left: Values, right: Values, now: Base) -> Want | Rebase:
+def _want(line: Line, source: Side, left: Values, right: Values, now: Base, base: Base | None) -> Want | Rebase:
     target = other(source)
     given, present = (left, right) if source == "left" else (right, left)
     cleared = not now.half(source)
     if cleared and line.field(target).type == "email":
         return Rebase(line=line, base=now, reason="clearing an e-mail isn't passed on")
-    values = wanted_values(line, target, given, present)
+    values = wanted_values(line, target, given, present, base.half(source) if base else "")
     if not values and line.field(target).required:
         return Rebase(line=line, base=now, reason="the other side requires this field: it keeps its value")
     write = LineWrite(now.half(source), normal_view(values, line, target))
@@ -101,7 +101,9 @@ class Sorted(msgspec.Struct, frozen=True, kw_only=True):
 
 def sort_wants(half: Half, wants: list[Want], undecided: frozenset[str], now: int) -> Sorted:
     """Sort one side's wants: to send, held for a person (B10), refused before (P15) or impossible here (D10)."""
-    refused = {key: refusal for key, refusal in half.refused.items() if key in undecided or key == "untag"}
+    # Refusals of tags and of rules' actions aren't lines'.
+    kept = {key for key in half.refused if key in undecided or key == "untag" or ":" in key}
+    refused = {key: half.refused[key] for key in kept}
     held = {key: hold for key, hold in half.held.items() if key in undecided}
     send, holding, resting = [], [], []
     for want in wants:
@@ -154,7 +156,7 @@ def turned(config: Config, link: Link, left: Contact, right: Contact, before: Di
         if base is None:
             continue
         values = {"left": observed(left, line, "left"), "right": observed(right, line, "right")}
-        if agree(line, values["left"], values["right"]) or (
+        if agree(line, values["left"], values["right"], base) or (
             config.connection.direction == "two_way"
             and before != "two_way"
             and normal_view(values[target], line, target) == base.half(target)

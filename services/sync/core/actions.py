@@ -1,0 +1,130 @@
+"""What rules want done on a contact beside its mapped fields: tags and fixed texts, and their undoing (B8, B9).
+
+An action is a level, like the trash tag: wanted as long as a rule wants it, done once, left alone where somebody else
+did it or a person has taken it back.
+"""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from services.contracts.commands import Tag, Untag, Update
+from services.contracts.contact import Contact, Side, Values
+from services.contracts.receipts import Observation
+from services.contracts.rule import PermitEmail, Rule, SetTag, SetText
+from services.sync.core.deletion import day_of
+from services.sync.core.issue import issue, send
+from services.sync.core.mapping import Config, normal_text
+from services.sync.core.rules import key_of
+from services.sync.core.slice import Slice
+from services.sync.core.state import Acting, Applied, Doable, Half, Link, Record
+
+
+def act(
+    state: Slice, config: Config, link: Link, side: Side, record: Record, rules: Iterable[Rule]
+) -> tuple[Link, str]:
+    """Bring that side's contact one step nearer to what the matching rules want done to it.
+
+    `rules` are the other side's that match. Returns the link and what was begun: a sentence, empty if nothing was.
+    """
+    half, contact = link.half(side), record.contact
+    if half.pending is not None or contact is None:
+        return link, ""
+    wanted = {
+        key_of(action): (action, rule.undo)
+        for rule in rules
+        for action in rule.actions
+        if not isinstance(action, PermitEmail)
+    }
+    applied = {key: _noticed(each, record, contact) for key, each in half.applied.items()}
+    over = {key for key, each in applied.items() if key not in wanted and not _to_undo(each, contact)}
+    half = replace(
+        half,
+        applied={key: each for key, each in applied.items() if key not in over},
+        refused={key: each for key, each in half.refused.items() if ":" not in key or key in wanted or key in applied},
+    )
+    link = link.with_half(side, half)
+    for key, each in sorted(half.applied.items()):
+        if key not in wanted and not _resting(half, key, each.action):
+            doing = Acting(key=key, action=each.action, undo=each.undo, replaced=each.replaced, undoes=True)
+            return _begun(state, config, link, side, record, contact, doing), f"no rule wants {key} any more: undone"
+    for key, (action, undo) in sorted(wanted.items()):
+        known = half.applied.get(key)
+        done = known.action == action if known is not None else _stands(action, contact)
+        if done or _resting(half, key, action):
+            continue  # where somebody else did it, it isn't ours to take back
+        replaced = known.replaced if known is not None else _present(action, contact)
+        doing = Acting(key=key, action=action, undo=undo, replaced=replaced)
+        return _begun(state, config, link, side, record, contact, doing), f"a rule wants {key}"
+    return link, ""
+
+
+def acted(half: Half, doing: Acting, seen: Observation | None, *, changed: bool) -> Half:
+    """Return the half once the action is in the app. `changed`: by us, it didn't stand there before."""
+    applied = {key: each for key, each in half.applied.items() if key != doing.key}
+    if changed and not doing.undoes:
+        order = None if seen is None else seen.order
+        applied[doing.key] = Applied(action=doing.action, undo=doing.undo, replaced=doing.replaced, order=order)
+    return replace(half, applied=applied)
+
+
+def _noticed(applied: Applied, record: Record, contact: Contact) -> Applied:
+    """A person who takes an action back has the last word."""
+    newer = applied.order is None or record.order.later_than(applied.order)
+    return replace(applied, final=applied.final or (newer and not _stands(applied.action, contact)))
+
+
+def _to_undo(applied: Applied, contact: Contact) -> bool:
+    return applied.undo and not applied.final and _stands(applied.action, contact)
+
+
+def _stands(action: Doable, contact: Contact) -> bool:
+    """Whether the contact is as the action leaves it."""
+    match action:
+        case SetTag(name=name, present=present):
+            return (name in contact.tags) == present
+        case SetText(text=text):
+            return _plain(_present(action, contact)) == _plain((text,))
+        case _:
+            assert_never(action)
+
+
+def _present(action: Doable, contact: Contact) -> Values:
+    return contact.fields.get(action.path, ()) if isinstance(action, SetText) else ()
+
+
+def _plain(values: Values) -> list[str]:
+    return [normal_text(value, "text") for value in values if isinstance(value, str)]
+
+
+def _resting(half: Half, key: str, action: Doable) -> bool:
+    """Whether the app has refused just this (P15)."""
+    refusal = half.refused.get(key)
+    return refusal is not None and refusal.value == value_of(action)
+
+
+def value_of(action: Doable) -> str:
+    """Return what tells an action from another of the same key."""
+    return action.text if isinstance(action, SetText) else ""
+
+
+def _begun(
+    state: Slice, config: Config, link: Link, side: Side, record: Record, contact: Contact, doing: Acting
+) -> Link:
+    aim, half = issue(state, config, link, side)
+    id, guard, raw = record.contact_id, contact.guard, state.object(record)
+    command: Tag | Untag | Update
+    match doing.action:
+        case SetTag(name=name, present=present) if present != doing.undoes:
+            command = Tag(aim=aim, contact_id=id, tag=name, date=day_of(state.now), guard=guard, object=raw)
+        case SetTag(name=name):
+            command = Untag(aim=aim, contact_id=id, tag=name, guard=guard, object=raw)
+        case SetText(path=path, text=text):
+            values: Values = doing.replaced if doing.undoes else (text,)
+            expected = {path: contact.fields.get(path, ())}
+            command = Update(aim=aim, contact_id=id, fields={path: values}, expected=expected, guard=guard, object=raw)
+        case _:
+            assert_never(doing.action)
+    pending = replace(send(state, config, command), doing=doing)
+    return link.with_half(side, replace(half, pending=pending))

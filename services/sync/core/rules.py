@@ -1,0 +1,229 @@
+"""Which rules a contact matches, and why or why not: pure predicates over what is known of it (SEMANTICS B)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isfinite
+from typing import assert_never
+
+from services.contracts.app import SUBSCRIBED, Manifest
+from services.contracts.contact import Address, Contact, PersonName, Side, Value
+from services.contracts.rule import (
+    Action,
+    Condition,
+    FieldIs,
+    HasSubscription,
+    HasTag,
+    OnOtherSide,
+    Operator,
+    PermitEmail,
+    Rule,
+    SetTag,
+    SetText,
+    SubscribedTo,
+)
+from services.sync.core.mapping import Config, normal_text
+from services.sync.core.names import join
+from services.sync.core.state import Record, SubscriptionRecord, other
+
+_NEGATED: Mapping[Operator, Operator] = {"not_equals": "equals", "is_empty": "is_not_empty"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What one condition says of a contact."""
+
+    condition: Condition
+    holds: bool | None
+    """None: not known yet, the other account has to be asked first (B6)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """What a rule says of a contact."""
+
+    rule: Rule
+    number: int
+    """Its place in the file, from 1."""
+    said: tuple[Said, ...]
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether all conditions hold; None: that depends on what isn't known yet."""
+        answers = {each.holds for each in self.said}
+        return False if False in answers else None if None in answers else True
+
+    @property
+    def why(self) -> str:
+        """Which condition failed, or that all hold: a sentence without the contact's data."""
+        failed = [told(each.condition) for each in self.said if each.holds is False]
+        if failed:
+            return f"rule {self.number} doesn't match: {', '.join(failed)}"
+        unknown = [told(each.condition) for each in self.said if each.holds is None]
+        if unknown:
+            return f"rule {self.number} isn't decided yet: {', '.join(unknown)}"
+        conditions = ", ".join(told(each.condition) for each in self.said) or "it takes every contact"
+        return f"rule {self.number} matches: {conditions}"
+
+
+def matches(config: Config, side: Side, record: Record, *, there: bool | None) -> tuple[Match, ...]:
+    """Return what each rule for contacts of that side says of the contact, in the file's order.
+
+    A rule whose values have nowhere to flow says nothing (A4). `there`: whether the other account had a contact with
+    one of its addresses when it was asked, None if it wasn't.
+    """
+    if not config.connection.writes(other(side)) or record.contact is None:
+        return ()
+    return tuple(
+        Match(
+            rule=rule,
+            number=number,
+            said=tuple(
+                Said(condition=each, holds=_holds(each, record, record.contact, config.manifest(side), there=there))
+                for each in rule.conditions
+            ),
+        )
+        for number, rule in enumerate(config.connection.rules, 1)
+        if rule.source == side
+    )
+
+
+def told(condition: Condition) -> str:
+    """Return a condition as a person would say it; what the file says stands in it, the contact's values don't."""
+    match condition:
+        case FieldIs(path=path, operator=operator, values=values):
+            return " ".join((path, operator.replace("_", " "), " or ".join(values))).rstrip()
+        case HasTag(name=name, present=present):
+            return f"{'has' if present else 'lacks'} the tag {name}"
+        case SubscribedTo(plan=plan, present=present):
+            return f"{'is' if present else 'is not'} subscribed to {plan}"
+        case HasSubscription(present=present):
+            return f"has {'a' if present else 'no'} subscription"
+        case OnOtherSide(present=present):
+            return f"{'exists' if present else 'does not exist'} on the other side"
+        case _:
+            assert_never(condition)
+
+
+def key_of(action: Action) -> str:
+    """Return what an action is remembered by on a link."""
+    match action:
+        case SetTag(name=name, present=True):
+            return f"tag:{name}"
+        case SetTag(name=name):
+            return f"untag:{name}"
+        case SetText(path=path):
+            return f"text:{path}"
+        case PermitEmail():
+            return "email"
+        case _:
+            assert_never(action)
+
+
+def _holds(
+    condition: Condition, record: Record, contact: Contact, manifest: Manifest, *, there: bool | None
+) -> bool | None:
+    match condition:
+        case FieldIs():
+            return _field_is(condition, contact, manifest)
+        case HasTag(name=name, present=present):
+            return (name in contact.tags) == present
+        case SubscribedTo(plan=plan, present=present):
+            plans = {name for each in _running(record) for name in each.subscription.plans}
+            return (plan in plans) == present
+        case HasSubscription(present=present):
+            return bool(_running(record)) == present
+        case OnOtherSide(present=present):
+            return None if there is None else there == present
+        case _:
+            assert_never(condition)
+
+
+def _running(record: Record) -> list[SubscriptionRecord]:
+    return [each for each in record.subscriptions.values() if not each.ended and each.subscription.status in SUBSCRIBED]
+
+
+def _field_is(condition: FieldIs, contact: Contact, manifest: Manifest) -> bool:
+    positive = _NEGATED.get(condition.operator, condition.operator)
+    values, normalized = _values(condition.path, contact, manifest)
+    wanted = [normalized(value) for value in condition.values]
+    found = any(_fits(positive, normalized(value), wanted) for value in values)
+    return found == (positive == condition.operator)
+
+
+def _values(path: str, contact: Contact, manifest: Manifest) -> tuple[list[str], Callable[[str], str]]:
+    """Return the field's values as text, and how they compare: e-mail and phone normalized, text without case."""
+    field, part = manifest.field(path), ""
+    values = contact.fields.get(path, ())
+    if field is None and path not in contact.fields:
+        head, _, part = path.partition(".")
+        if part and manifest.field(head) is not None:
+            values = contact.fields.get(head, ())
+        else:
+            part = ""
+    texts = [text for value in values if (text := _text(value, part).strip())]
+    type_ = field.type if field is not None else "text"
+
+    def normalized(text: str) -> str:
+        return normal_text(text, type_).casefold() if type_ in ("email", "phone", "text") else text.strip().casefold()
+
+    return texts, normalized
+
+
+def _text(value: Value, part: str) -> str:
+    match value:
+        case str():
+            return value
+        case PersonName():
+            return str(getattr(value, part, "")) if part else join(value)
+        case Address():
+            lines = (value.line1, value.line2, value.postal_code, value.city, value.state, value.country)
+            return str(getattr(value, part, "")) if part else ", ".join(line for line in lines if line)
+        case _:
+            assert_never(value)
+
+
+def _fits(operator: Operator, value: str, wanted: list[str]) -> bool:
+    match operator:
+        case "equals" | "one_of":
+            return value in wanted
+        case "contains":
+            return wanted[0] in value
+        case "starts_with":
+            return value.startswith(wanted[0])
+        case "ends_with":
+            return value.endswith(wanted[0])
+        case "is_not_empty":
+            return True
+        case "greater":
+            return _compared(value, wanted[0]) == 1
+        case "less":
+            return _compared(value, wanted[0]) == -1
+        case _:
+            raise AssertionError(f"{operator} is asked by its opposite")
+
+
+def _compared(value: str, wanted: str) -> int | None:
+    """1, 0 or -1 as `value` is after, equal to or before `wanted`, as numbers or dates; None: they don't compare."""
+    for read in (_number, _moment):
+        left, right = read(value), read(wanted)
+        if left is not None and right is not None:
+            return (left > right) - (left < right)
+    return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
+def _moment(text: str) -> float | None:
+    """A date or time of ISO 8601 in seconds; a day begins at midnight UTC."""
+    try:
+        moment = datetime.fromisoformat(text.upper())
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
