@@ -17,8 +17,8 @@ READY := .venv/.ready
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
-demo: $(READY) ## a whole synchronisation on this machine, to watch
-	@$(BIN)/contactsync demo $(ARGS)
+demo: $(READY) ## a whole synchronisation on this machine, to watch; KAFKA=1 for a real Kafka beneath it
+	@$(BIN)/contactsync demo $(if $(filter-out 0,$(KAFKA)),--kafka) $(ARGS)
 
 run: $(READY) ## every role in one process
 	@$(BIN)/contactsync run $(ARGS)

@@ -1,9 +1,13 @@
-"""One bundled PostgreSQL for the whole session, and a fresh, migrated database for every test that asks."""
+"""One bundled PostgreSQL for the whole session, and a fresh, migrated database for every test that asks.
+
+And one Kafka for the whole session, or one of its own for a test that kills brokers.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shutil
 import tempfile
 import threading
@@ -14,9 +18,11 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 
+from services.demo.kafka import Cluster, KafkaMissingError, broker_cluster
 from services.runtime.store import Store
 from services.runtime.store.embedded import EmbeddedPostgres
 from services.runtime.store.migrate import migrate
+from tests import kafka as brokers
 
 T = TypeVar("T")
 TEMPLATE = "contactsync_template"
@@ -136,3 +142,52 @@ def eventually() -> Callable[..., Awaitable[None]]:
                 await asyncio.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def kafka_here(request: pytest.FixtureRequest) -> None:
+    """This machine can run brokers; otherwise the test is skipped, and the session's end says so."""
+    try:
+        brokers.fetched()
+    except KafkaMissingError as error:
+        request.config.stash[brokers.MISSING] = str(error)
+        (pytest.fail if brokers.required() else pytest.skip)(brokers.told(str(error)))
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> Iterator[brokers.Kafka]:
+    """The session's Kafka, at `kafka.bootstrap`; everyone shares it, so topics and groups have names of their own."""
+    if address := os.environ.get(brokers.ADDRESS):
+        yield brokers.Kafka(address)
+        return
+    request.getfixturevalue("kafka_here")
+    broker = brokers.OwnBroker()
+    try:
+        cluster = broker.start()
+    except BaseException:
+        broker.close()
+        raise
+    try:
+        yield brokers.Kafka(cluster.bootstrap)
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+async def kafka_broker(kafka_here: None, tmp_path: Path) -> AsyncIterator[Cluster]:
+    """A fresh broker, `kafka_broker.nodes[0]`, that the test may kill, pause and start again."""
+    async with broker_cluster(tmp_path / "kafka") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def kafka_cluster(kafka_here: None, tmp_path: Path) -> AsyncIterator[Cluster]:
+    """A fresh cluster of three brokers that the test may kill, pause and start again."""
+    async with broker_cluster(tmp_path / "kafka", nodes=3) as cluster:
+        yield cluster
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say once, loudly, that tests had no Kafka."""
+    if reason := config.stash.get(brokers.MISSING, ""):
+        terminalreporter.write_line(brokers.told(reason), red=True, bold=True)
