@@ -1,4 +1,4 @@
-"""A whole synchronisation on this machine, to watch: Stripe and an address book, played by other people's servers."""
+"""A whole synchronisation on this machine, to watch: Stripe, an address book and Google, each a server of its own."""
 
 from services.demo.play import run
 

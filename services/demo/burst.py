@@ -21,7 +21,6 @@ from services.contracts.app import Manifest, Pace
 from services.demo.child import DemoError
 from services.demo.figures import percentile
 from services.demo.house import House
-from services.demo.screen import Screen
 from services.demo.tap import Exchange, Tap
 from services.ingest.poll import Timing
 from services.main import ROLES, Installation, bound, installed, serve_roles
@@ -103,7 +102,7 @@ async def burst(settings: Settings, changes: int = 500, *, paced: bool = False) 
         timing = Timing(watch=0.5)
         roles = asyncio.create_task(serve_roles(installation, ROLES, ended, listener=listener, timing=timing))
         try:
-            await House(installation.store, Screen()).ready()
+            await House(installation, tuple(keys)).ready()
             # Answers are dated by the second: what changes right after the scan would have to be looked at first.
             await asyncio.sleep(_APART)
             begun = time.perf_counter()

@@ -10,21 +10,21 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Figures:
-    """Milliseconds of the story's changes, in their order."""
+    """Milliseconds of the story's writes, in their order."""
 
     taken: list[float] = field(default_factory=list)
 
     def add(self, heard: float, sent: float) -> float:
-        """Count one change, heard of and sent at these seconds; returns the milliseconds between."""
+        """Count one write, its cause heard of and it sent at these seconds; returns the milliseconds between."""
         self.taken.append((sent - heard) * 1000)
         return self.taken[-1]
 
     def told(self) -> str:
         """A sentence about all of them."""
         if not self.taken:
-            return "no change was measured"
+            return "no write was measured"
         return (
-            f"{len(self.taken)} changes, from webhook (or the feed's answer) to the request at the other server: "
+            f"{len(self.taken)} writes, each from the webhook or feed's answer behind it to its request: "
             f"median {statistics.median(self.taken):.0f} ms, maximum {max(self.taken):.0f} ms"
         )
 

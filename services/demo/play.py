@@ -10,17 +10,19 @@ import sys
 import time
 from importlib import resources
 from typing import Any
-from urllib.parse import parse_qs
 
 import httpx2
 import msgspec
 
-from services.demo import servers
+from services.demo import caption, servers
 from services.demo.book import Book
-from services.demo.child import DemoError
+from services.demo.child import Child, DemoError
+from services.demo.follow import Follower, following
+from services.demo.google import QuickGoogle
 from services.demo.house import House
+from services.demo.office import Office
 from services.demo.scene import NotInStep, Scene
-from services.demo.screen import Line, Screen
+from services.demo.screen import Screen
 from services.demo.shop import Shop
 from services.demo.story import STEPS
 from services.demo.tap import Exchange, Tap
@@ -29,12 +31,16 @@ from services.main import ROLES, Installation, bound, installed, serve_roles
 from services.runtime import telemetry
 from services.runtime.clock import SystemClock
 from services.runtime.registry.apply import NotApplicable, apply
-from services.runtime.registry.check import check, rendered
+from services.runtime.registry.check import Config, check, rendered
 from services.runtime.settings import Settings
 
-_PORTS = {"hooks": 8420, "shop": 8421, "book": 8422}
+_PORTS = {"hooks": 8420, "shop": 8421, "book": 8422, "office": 8423}
 """Where the demo is found if nobody else is there."""
 _FOLLOW_SECONDS = 0.05
+_WHO = """
+Stripe is localstripe and the address book Radicale, both other people's programs. Google is a sandbox of ours that
+enforces the People API's rules; it is asked more often than Google would allow.
+"""
 
 
 async def run(settings: Settings, *, exit_: bool, with_burst: bool = False) -> int:
@@ -44,7 +50,7 @@ async def run(settings: Settings, *, exit_: bool, with_burst: bool = False) -> i
     and what `installed` raises, each with a sentence.
     """
     servers.require()
-    telemetry.configure(settings.log_format, "warning")
+    telemetry.configure(settings.log_format, "error")  # the screen tells what is refused
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -102,76 +108,98 @@ class Demo:
         """Start everything, tell the story, and stay up unless `exit_`. Raises as `run`."""
         begun = time.perf_counter()
         async with contextlib.AsyncExitStack() as stack:
-            installation = await stack.enter_async_context(installed(self._settings))
-            house = House(installation.store, self.screen)
+            opened = await stack.enter_async_context(installed(self._settings))
+            installation = msgspec.structs.replace(opened, apps={**opened.apps, "google_contacts": QuickGoogle()})
             http = await stack.enter_async_context(httpx2.AsyncClient(timeout=30, trust_env=False))
-            async with asyncio.TaskGroup() as starting:
-                shop_up = starting.create_task(
-                    stack.enter_async_context(servers.stripe_server(self._folder / "localstripe", http, _PORTS["shop"]))
-                )
-                book_up = starting.create_task(
-                    stack.enter_async_context(servers.book_server(self._folder / "radicale", http, _PORTS["book"]))
-                )
-            (shop_url, shop_child), (book_url, book_child) = shop_up.result(), book_up.result()
+            urls, children = await self._servers(stack, http)
             listener = bound(self._settings)
-            ingest = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            hooks, to_shop, to_book = [
+            urls["hooks"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            hooks, to_shop, to_book, to_office = [
                 await stack.enter_async_context(
-                    Tap(name, upstream, self._heard).open(_PORTS["hooks"] if name == "hooks" else 0)
+                    Tap(name, urls[name], self._heard).open(_PORTS["hooks"] if name == "hooks" else 0)
                 )
-                for name, upstream in (("hooks", ingest), ("shop", shop_url), ("book", book_url))
+                for name in ("hooks", "shop", "book", "office")
             ]
-            shop, book = Shop(http, shop_url), Book(http, book_url)
+            shop = Shop(http, urls["shop"])
             await shop.send_webhooks_to(f"{hooks.url}/hooks/shop")
             self.screen.say("The connections file that is put into force:\n", "dim")
             self.screen.say(_connections())
-            await self._apply(installation, to_shop.url, f"{to_book.url}/{servers.BOOK_USER}/contacts/")
+            self.screen.say(_WHO, "dim")
+            config = await self._apply(installation, urls["office"], to_shop, to_book, to_office)
             ended = asyncio.Event()
             timing = Timing(watch=0.5)
             roles = asyncio.create_task(serve_roles(installation, ROLES, ended, listener=listener, timing=timing))
             stack.push_async_callback(_end_roles, roles, ended)
-            scene = Scene(self._begin_run(), installation, shop, book, hooks, to_shop, to_book, house, http)
-            told = asyncio.create_task(self._tell(scene, begun))
-            stack.push_async_callback(_cancel, told)
-            watching = {asyncio.create_task(each.watch()) for each in (shop_child, book_child)}
+            google = installation.apps["google_contacts"].manifest
+            scene = Scene(
+                run=self._begin_run(),
+                installation=installation,
+                patience=next(google.of(each.settings).patience for each in config.accounts if each.name == "office"),
+                shop=shop,
+                book=Book(http, urls["book"]),
+                office=Office(http, urls["office"]),
+                hooks=hooks,
+                to_shop=to_shop,
+                to_book=to_book,
+                to_office=to_office,
+                house=House(installation, tuple(each.name for each in config.accounts)),
+                http=http,
+            )
+            watching = {asyncio.create_task(each.watch()) for each in children}
             for watcher in watching:
                 stack.push_async_callback(_cancel, watcher)
+            follower = await stack.enter_async_context(following(installation, self.screen))
+            told = asyncio.create_task(self._tell(scene, follower, begun))
+            stack.push_async_callback(_cancel, told)
             await _first_end({told, roles} | watching)
             self.scene.set_result(scene)
             if exit_:
                 self._note_run(scene.run, finished=True)
             else:
-                self._invite(scene)
-                follower = asyncio.create_task(self._follow(house))
-                stack.push_async_callback(_cancel, follower)
-                await _first_end({follower, roles} | watching)
+                await self._invite(scene)
+                showing = asyncio.create_task(self._follow(follower))
+                stack.push_async_callback(_cancel, showing)
+                await _first_end({showing, roles} | watching)
 
-    async def _tell(self, scene: Scene, begun: float) -> None:
+    async def _servers(
+        self, stack: contextlib.AsyncExitStack, http: httpx2.AsyncClient
+    ) -> tuple[dict[str, str], list[Child]]:
+        """Start the three other servers; gives their addresses by account, and their processes."""
+        kinds = {
+            "shop": servers.stripe_server(self._folder / "localstripe", http, _PORTS["shop"]),
+            "book": servers.book_server(self._folder / "radicale", http, _PORTS["book"]),
+            "office": servers.office_server(self._folder / "google", http, _PORTS["office"]),
+        }
+        async with asyncio.TaskGroup() as starting:
+            up = {name: starting.create_task(stack.enter_async_context(kind)) for name, kind in kinds.items()}
+        return {name: task.result()[0] for name, task in up.items()}, [task.result()[1] for task in up.values()]
+
+    async def _tell(self, scene: Scene, follower: Follower, begun: float) -> None:
         house, screen = scene.house, self.screen
         if scene.run > 1 and not self._finished:
-            screen.say("The last run was stopped in the midst: both accounts are read again from start to end.\n")
+            screen.say("The last run was stopped in the midst: all accounts are read again from start to end.\n")
             await house.scan_again()
         await house.ready()
-        await house.begin()
+        await follower.skip()
         screen.say(f"Run {scene.run} on {self._folder}, up in {time.perf_counter() - begun:.1f} s.", "dim")
-        following = asyncio.create_task(self._follow(house))
+        showing = asyncio.create_task(self._follow(follower))
         try:
             scene.started = time.perf_counter()
             for number, step in enumerate(STEPS, 1):
-                await screen.settle(house.follow)
+                await screen.settle(follower.follow)
                 screen.say(f"\n{number:>2}  {step.title}", "bold")
                 scene.begun = time.perf_counter()
                 try:
                     note = await step.play(scene)
-                except (NotInStep, httpx2.HTTPError, LookupError, StopIteration, RuntimeError) as error:
+                except (NotInStep, httpx2.HTTPError, LookupError) as error:
                     self.failures += 1
-                    await screen.settle(house.follow)
+                    await screen.settle(follower.follow)
                     screen.say(f"    NOT in step: {str(error) or type(error).__name__}", "bold red")
                 else:
-                    await screen.settle(house.follow)
+                    await screen.settle(follower.follow)
                     screen.say(f"    in step: {note}", "green")
         finally:
-            await _cancel(following)
+            await _cancel(showing)
         screen.say(f"\n{scene.figures.told()}")
         screen.say(f"the story took {time.perf_counter() - scene.started:.0f} s")
         screen.say(f"demo: {len(STEPS) - self.failures} of {len(STEPS)} steps in step", "bold")
@@ -191,13 +219,16 @@ class Demo:
         half.write_bytes(msgspec.json.encode(_Run(run, finished)))
         half.replace(self._folder / "run.json")
 
-    async def _apply(self, installation: Installation, shop: str, book: str) -> None:
+    async def _apply(self, installation: Installation, google: str, shop: Tap, book: Tap, office: Tap) -> Config:
         environ = {
             "DEMO_STRIPE_KEY": servers.STRIPE_KEY,
             "DEMO_STRIPE_WEBHOOK_SECRET": servers.WEBHOOK_SECRET,
-            "DEMO_STRIPE_URL": shop,
-            "DEMO_BOOK_URL": book,
+            "DEMO_STRIPE_URL": shop.url,
+            "DEMO_BOOK_URL": f"{book.url}/{servers.BOOK_USER}/contacts/",
             "DEMO_BOOK_PASSWORD": servers.BOOK_PASSWORD,
+            **{f"DEMO_GOOGLE_{key.upper()}": value for key, value in servers.OFFICE.items()},
+            "DEMO_GOOGLE_URL": office.url,
+            "DEMO_GOOGLE_TOKEN_URL": f"{google}/token",  # no tap before it: asking for a token is no write
         }
         checked = check(_connections(), {name: app.manifest for name, app in installation.apps.items()}, environ)
         if checked.config is None:
@@ -206,37 +237,36 @@ class Demo:
         made = await apply(installation.store, installation.vault, checked.config, by="demo", now=now)
         if isinstance(made, NotApplicable):
             raise DemoError("\n".join(made.reasons))
+        return checked.config
 
-    async def _follow(self, house: House) -> None:
+    async def _follow(self, follower: Follower) -> None:
         while True:
-            await house.follow()
+            await follower.follow()
             self.screen.flush()
             await asyncio.sleep(_FOLLOW_SECONDS)
 
     def _heard(self, exchange: Exchange) -> None:
-        """Show what a tap saw: writes that reached the other servers, and webhooks that were refused."""
-        took = f"{(exchange.answered - exchange.arrived) * 1000:.0f} ms"
-        if exchange.place == "hooks" and exchange.status >= 400:
-            self.screen.add(Line(exchange.at, "refused", "shop", "webhook", _refusal(exchange), took))
-        elif exchange.place != "hooks" and exchange.is_write:
-            kind = "written" if exchange.status < 300 else "refused"
-            who, what = _written(exchange)
-            if kind == "refused":
-                what = f"{what} ({exchange.status})"
-            self.screen.add(Line(exchange.at, kind, exchange.place, who, what, took))
+        """Show what a tap saw."""
+        line = caption.line(exchange)
+        if line is not None:
+            self.screen.add(line)
 
-    def _invite(self, scene: Scene) -> None:
-        folder, card = self._folder, scene.book.url
+    async def _invite(self, scene: Scene) -> None:
+        folder, card, google = self._folder, scene.book.url, f"{scene.office.url}/v1/people"
+        bearer = f"-H 'authorization: Bearer {await scene.office.token()}'"
         self.screen.say(
             f"""
 The demo stays up; Ctrl-C ends it, the data is kept in {folder}.
   Stripe        {scene.shop.url}/v1/customers   (key {servers.STRIPE_KEY})
   address book  {card}   (user {servers.BOOK_USER}, password {servers.BOOK_PASSWORD})
+  Google        {google}/me/connections   (the token below, for an hour)
   webhooks      {scene.hooks.url}/hooks/shop, health {scene.hooks.url}/readyz, metrics {scene.hooks.url}/metrics
 Try, in another window:
   curl -u {servers.STRIPE_KEY}: {scene.shop.url}/v1/customers -d name='Emmy Noether' -d email=emmy@example.com
   curl -u {servers.STRIPE_KEY}: {scene.shop.url}/v1/customers/{scene.ids.get("Ada", "ID")} -d phone='+1 202 555 0199'
   curl -u {servers.BOOK_USER}:{servers.BOOK_PASSWORD} {card}
+  curl {bearer} '{google}/me/connections?personFields=names,emailAddresses'
+  curl {bearer} -X DELETE {google.removesuffix("people")}{scene.contacts.get("Alan", "people/ID")}:deleteContact
   CONTACTSYNC_DATA_DIR={shlex.quote(str(folder))} {shlex.quote(sys.argv[0])} status"""
         )
 
@@ -245,29 +275,7 @@ def _connections() -> str:
     return resources.files("services.demo").joinpath("connections.yaml").read_text(encoding="utf-8")
 
 
-def _refusal(exchange: Exchange) -> str:
-    with contextlib.suppress(msgspec.DecodeError):
-        return str(msgspec.json.decode(exchange.answer, type=dict[str, Any]).get("error", ""))
-    return f"status {exchange.status}"
-
-
-def _written(exchange: Exchange) -> tuple[str, str]:
-    """Whom a write was about, and what it wrote."""
-    if exchange.place == "book":
-        lines = exchange.body.decode("utf-8", "replace").splitlines()
-        email = next((line.rpartition(":")[2] for line in lines if line.upper().startswith("EMAIL")), "")
-        return email, "a new card" if "if-none-match" in exchange.headers else "its card"
-    form = parse_qs(exchange.body.decode("utf-8", "replace"), keep_blank_values=True)
-    with contextlib.suppress(msgspec.DecodeError):
-        answer = msgspec.json.decode(exchange.answer, type=dict[str, Any])
-        fields = dict.fromkeys(key.partition("[")[0] if not key.startswith("metadata") else key for key in form)
-        what = ", ".join(fields)
-        created = exchange.path.endswith("/v1/customers")
-        return str(answer.get("email") or answer.get("id") or ""), f"a new customer: {what}" if created else what
-    return "", exchange.path
-
-
-async def _first_end(tasks: set[asyncio.Task[None]]) -> None:
+async def _first_end(tasks: set[asyncio.Task[Any]]) -> None:
     """Wait until one of them ends. Raises what it raised."""
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in done:

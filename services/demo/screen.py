@@ -65,7 +65,7 @@ class Screen:
         parts = (
             (f"  {clock} ", "dim"),
             (f" {line.kind:<8}", _STYLES.get(line.kind, "")),
-            (f" {line.account:<9}", "bold"),
+            (f" {line.account:<11}", "bold"),
             (f" {visible(line.who):<30}", ""),
             (f" {visible(line.what)}", ""),
             (f"  {note}" if note else "", "dim"),

@@ -1,4 +1,4 @@
-"""The two sides of the demo: localstripe and Radicale, GPL programs that stay processes of their own."""
+"""The demo's servers, each a process of its own: localstripe and Radicale, GPL programs, and our People sandbox."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ STRIPE_KEY = "sk_test_demo"
 WEBHOOK_SECRET = "whsec_demo"  # noqa: S105 - opens nothing but this machine's demo
 BOOK_USER = "ada"
 BOOK_PASSWORD = "open-sesame"  # noqa: S105 - as above
+OFFICE = {
+    "client_id": "demo.apps.googleusercontent.com",
+    "client_secret": "GOCSPX-demo",
+    "refresh_token": "1//demo",
+}
+"""What opens the Google account, as in an account's credentials."""
 _TRIES = 3
 _BOOK = (
     '<mkcol xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:carddav"><set><prop><resourcetype><collection/>'
@@ -24,7 +30,7 @@ _BOOK = (
 
 
 def require() -> None:
-    """Raise `DemoError` with one sentence if the two servers aren't installed."""
+    """Raise `DemoError` with one sentence if other people's servers aren't installed."""
     missing = [name for name in ("localstripe", "radicale") if importlib.util.find_spec(name) is None]
     if missing:
         raise DemoError(
@@ -71,6 +77,22 @@ async def book_server(folder: Path, http: httpx2.AsyncClient, port: int = 0) -> 
             return
         finally:
             await child.stop()
+
+
+@contextlib.asynccontextmanager
+async def office_server(folder: Path, http: httpx2.AsyncClient, port: int = 0) -> AsyncIterator[tuple[str, Child]]:
+    """Run our People sandbox with its data in `folder`, on `port` if that is free; gives what `stripe_server` gives."""
+    _make_folder(folder)
+    with listening(port) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        arguments = ["google", str(listener.fileno()), str(folder / "state.json"), *OFFICE.values()]
+        child = Child("The People sandbox", arguments, folder, [listener.fileno()])
+    try:
+        if not await child.ready(http, f"{url}/v1/people/me/connections"):
+            raise DemoError(f"The People sandbox doesn't start: its last words are in {folder / 'server.log'}.")
+        yield url, child
+    finally:
+        await child.stop()
 
 
 def _make_folder(folder: Path) -> None:

@@ -16,14 +16,20 @@ from typing import Any
 import httpx2
 import pytest
 
+from services.contracts.app import Trouble
+from services.contracts.receipts import Written
 from services.demo.book import Book, Card
 from services.demo.burst import burst
 from services.demo.figures import percentile
+from services.demo.google import QuickGoogle
+from services.demo.office import Contact, Office, value
 from services.demo.play import Demo
-from services.demo.servers import book_server, stripe_server
+from services.demo.servers import book_server, office_server, stripe_server
 from services.demo.shop import Customer, Shop
 from services.demo.story import STEPS, TRASH
+from services.runtime.app import Absence
 from services.runtime.settings import Settings
+from tests.connectors import google_rig
 
 ROOT = Path(__file__).parents[2]
 ALL = f"demo: {len(STEPS)} of {len(STEPS)} steps in step"
@@ -127,11 +133,13 @@ async def test_f1_a_demo_plays_twice_and_after_its_story_a_minute_and_a_full_res
         await asyncio.gather(asyncio.sleep(60), in_step_twice(other_folder))
         assert scene.writes() == written
 
-        asked = len(scene.to_shop.exchanges), len(scene.to_book.exchanges)
+        asked = len(scene.to_shop.exchanges), len(scene.to_book.exchanges), len(scene.to_office.exchanges)
         await scene.house.scan_again()
         await scene.house.ready()
         assert any(each.path.startswith("/v1/customers?") for each in scene.to_shop.exchanges[asked[0] :])
         assert any(each.method == "REPORT" for each in scene.to_book.exchanges[asked[1] :])
+        lists = [each.path for each in scene.to_office.exchanges[asked[2] :] if "/connections?" in each.path]
+        assert any("syncToken" not in path for path in lists)
         assert scene.writes() == written
     finally:
         playing.cancel()
@@ -169,13 +177,13 @@ async def test_a_demo_that_is_stopped_leaves_no_process_behind(folder: Path, oth
 
 
 MOMENTS = (
-    "# Customers",
+    "# The customers",
     "Run ",
     "event    shop",
-    "written  book",
-    " 2  ",
+    "written  office",
+    " 3  ",
+    "event    office",
     " 5  ",
-    " 7  ",
     "a new customer",
     "held     ",
     "contact.deleted",
@@ -194,20 +202,64 @@ async def test_a_demo_that_is_killed_at_ten_moments_goes_on_and_makes_nothing_tw
     assert last.returncode == 0, printed
     assert ALL in printed.splitlines()
 
-    async with sides(folder / "demo") as (shop, book):
+    async with sides(folder / "demo") as (shop, book, office):
         customers = {email_of(customer): customer for customer in await shop.all()}
         cards = {card.value("EMAIL"): card for card in await book.all()}
+        contacts = {value(contact, "emailAddresses"): contact for contact in await office.all()}
         assert len(customers) == len(await shop.all()), "two customers have one e-mail address"
         assert len(cards) == len(await book.all()), "two cards have one e-mail address"
+        assert len(contacts) == len(await office.all()), "two contacts in Google have one e-mail address"
     runs = int(re.findall(r"^Run (\d+) on ", printed, re.MULTILINE)[0])
     assert runs >= len(MOMENTS) - 1, "hardly any run was killed in its story"
     assert {f"ada.{runs}@example.com", f"mary.{runs}@example.com"} < cards.keys()
-    live = {email: one for email, one in customers.items() if TRASH not in one["metadata"]}
-    # Held and never approved: Stripe keeps the old address, as it should.
+    # Deleted in Google, and killed before it was there again: tagged, and everywhere else as it was.
+    tagged = {email for email, one in customers.items() if TRASH in one["metadata"]}
+    assert tagged <= {f"katherine.{n}@example.com" for n in range(1, runs)}
+    assert tagged, "no run was killed between the deletion and the return"
+    everybody = {email: told(one) for email, one in customers.items()}
+    assert {email: told(one) for email, one in contacts.items()} == {
+        email: one for email, one in everybody.items() if email not in tagged
+    }
+    # Held and never approved: Stripe and Google keep the old address, as they should.
     held = {f"rear.admiral.{n}@example.com": f"grace.{n}@example.com" for n in range(1, runs)}
-    paired = {held[email] if email in held and held[email] in live else email: card for email, card in cards.items()}
-    assert live.keys() == paired.keys()
-    assert {email: told(one) for email, one in live.items()} == {email: told(card) for email, card in paired.items()}
+    paired = {held[one] if one in held and held[one] in customers else one: told(card) for one, card in cards.items()}
+    assert everybody == paired
+
+
+async def test_the_people_sandbox_goes_on_with_what_it_answered(folder: Path) -> None:
+    fields = {"personFields": "names,emailAddresses,metadata", "requestSyncToken": "true"}
+
+    async def listed(http: httpx2.AsyncClient, office: Office, **more: str) -> dict[str, Any]:
+        headers = {"authorization": f"Bearer {await office.token()}"}
+        url = f"{office.url}/v1/people/me/connections"
+        found: dict[str, Any] = (await http.get(url, params={**fields, **more}, headers=headers)).json()
+        return found
+
+    async with httpx2.AsyncClient(timeout=30, trust_env=False) as http:
+        async with office_server(folder / "google", http) as (url, _):
+            office = Office(http, url)
+            kept, gone = [await office.create(emailAddresses=[{"value": f"{n}@example.com"}]) for n in ("ada", "alan")]
+            await office.delete(gone)
+            token = (await listed(http, office))["nextSyncToken"]
+        async with office_server(folder / "google", http) as (url, _):
+            office = Office(http, url)
+            assert await office.all() == [kept]
+            assert "connections" not in await listed(http, office, syncToken=token)
+            changed = await office.change(kept, names=[{"givenName": "Ada"}])
+            with pytest.raises(httpx2.HTTPStatusError):
+                await office.change(kept, names=[{"givenName": "Augusta"}])
+            found = await listed(http, office, syncToken=token)
+            assert [row["etag"] for row in found["connections"]] == [changed["etag"]]
+
+
+@pytest.mark.parametrize(("executed", "outcome"), [(True, Written), (False, Absence)])
+async def test_p4_a_create_that_the_end_of_a_demo_cut_off_is_settled_at_once(executed: bool, outcome: type) -> None:
+    async with google_rig.Office() as office:
+        office.app = QuickGoogle()
+        office.box.faults.drop("POST", executed=executed)
+        google_rig.must(await office.write(google_rig.create()), Trouble)
+        google_rig.must(await office.settle(google_rig.create(), office.micros()), outcome)
+        assert len(office.box.hand.everybody()) == executed
 
 
 async def until(process: "subprocess.Popen[str]", words: str, seconds: float = 60) -> str:
@@ -224,24 +276,28 @@ async def until(process: "subprocess.Popen[str]", words: str, seconds: float = 6
 
 
 @contextlib.asynccontextmanager
-async def sides(folder: Path) -> AsyncIterator[tuple[Shop, Book]]:
-    """The two other servers alone, on the demo's data."""
+async def sides(folder: Path) -> AsyncIterator[tuple[Shop, Book, Office]]:
+    """The three other servers alone, on the demo's data."""
     async with (
         httpx2.AsyncClient(timeout=30, trust_env=False) as http,
         stripe_server(folder / "localstripe", http) as (shop, _),
         book_server(folder / "radicale", http) as (book, _),
+        office_server(folder / "google", http) as (office, _),
     ):
-        yield Shop(http, shop), Book(http, book)
+        yield Shop(http, shop), Book(http, book), Office(http, office)
 
 
 def email_of(customer: Customer) -> str:
     return str(customer["email"])
 
 
-def told(one: Customer | Card) -> tuple[str, str]:
-    name, phone = (
-        (one.value("FN"), one.value("TEL")) if isinstance(one, Card) else (str(one["name"]), str(one["phone"] or ""))
-    )
+def told(one: Customer | Card | Contact) -> tuple[str, str]:
+    if isinstance(one, Card):
+        name, phone = one.value("FN"), one.value("TEL")
+    elif "resourceName" in one:
+        name, phone = value(one, "names", "displayName"), value(one, "phoneNumbers")
+    else:
+        name, phone = str(one["name"]), str(one["phone"] or "")
     return name, re.sub(r"\D", "", phone)
 
 

@@ -26,6 +26,14 @@ class Groups:
                 "formattedName": name,
             }
 
+    def kept(self) -> Json:
+        """What there is, as JSON: what `take_up` takes."""
+        return self._groups
+
+    def take_up(self, kept: Json) -> None:
+        """Go on with what `kept` gave."""
+        self._groups = dict(kept)
+
     def all(self) -> list[Json]:
         """Every group, the system's first."""
         return list(self._groups.values())

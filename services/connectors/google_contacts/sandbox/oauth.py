@@ -47,9 +47,9 @@ class OAuth:
         self._grants: dict[str, Grant] = {}
         self._access: dict[str, tuple[str, float]] = {}
 
-    def grant(self, account: str) -> str:
-        """A new refresh token for an account."""
-        token = f"1//sandbox-{self._rng.randrange(16**20):020x}"
+    def grant(self, account: str, token: str = "") -> str:
+        """A new refresh token for an account: `token`, or one made up."""
+        token = token or f"1//sandbox-{self._rng.randrange(16**20):020x}"
         self._grants[token] = Grant(account, token)
         return token
 
