@@ -69,10 +69,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         """Return the side on which the account stands."""
         return "left" if account == self.connection.left else "right"
 
-    def has_rule(self, side: Side) -> bool:
-        """Whether a rule takes contacts of that side into the sync."""
-        return any(rule.source == side for rule in self.connection.rules)
-
     def tags_deletions_on(self, side: Side) -> bool:
         """Whether a deletion on the opposite side tags the contact on that side."""
         wanted = self.connection.options.sync_deletions

@@ -9,6 +9,7 @@ from services.contracts.envelope import derived
 from services.sync.core.identity import addresses, distinct, link_id
 from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config, normal_view, observed, wanted_values
+from services.sync.core.rules import Verdict, judge
 from services.sync.core.slice import Slice, clear
 from services.sync.core.state import Finding, Half, LineWrite, Link, Record, Refusal, other
 from services.sync.core.values import too_long
@@ -54,6 +55,7 @@ def pair(state: Slice, config: Config, link: Link) -> None:
     for vacant in state.bereft(config, side, record):
         _take_up(state, config, link, vacant, side, record)
         return
+    link = _sought(state, config, link, target, record)
     if _matched(state, config, link, side, record):
         return
     _create(state, config, link, side, record, record.contact)
@@ -120,6 +122,13 @@ def duplicate(state: Slice, config: Config, link: Link, theirs: Link) -> None:
     state.decide(link, waiting, config, "duplicate", reason)
 
 
+def _sought(state: Slice, config: Config, link: Link, target: Side, record: Record) -> Link:
+    """Return the link with what is seen of the other account: whether a contact there has one of its addresses (B6)."""
+    if link.there is None and state.sharing(config.account(target), record.addresses):
+        return replace(link, there=True)
+    return link
+
+
 def _matched(state: Slice, config: Config, link: Link, side: Side, record: Record) -> bool:
     """Pair it with a contact of the other account that shares an address; True if something was decided."""
     target = other(side)
@@ -140,10 +149,11 @@ def _matched(state: Slice, config: Config, link: Link, side: Side, record: Recor
             waiting = state.waiting(link, "receipt", theirs.id)
             state.decide(link, waiting, config, "wait", "the contact it matches has a create of ours under way")
             return True
-        if not (config.has_rule(side) or config.has_rule(target)):
-            break
-        _join(state, config, link, theirs, side, match)
-        return True
+        mine = judge(config, side, record, there=link.there)
+        its = judge(config, target, match, there=theirs.there if theirs is not None and theirs.there is False else True)
+        if mine.holds or its.holds:
+            _join(state, config, link, theirs, side, match, rule=side if mine.holds else target)
+            return True
     return False
 
 
@@ -165,7 +175,9 @@ def _alias(state: Slice, config: Config, link: Link, survivor: Link) -> None:
     state.decide(link, ended, config, "end", "paired: the other half's link goes on")
 
 
-def _join(state: Slice, config: Config, link: Link, theirs: Link | None, side: Side, match: Record) -> None:
+def _join(
+    state: Slice, config: Config, link: Link, theirs: Link | None, side: Side, match: Record, *, rule: Side
+) -> None:
     """Join two half-links: the left one goes on, the other becomes its alias."""
     target = other(side)
     keep, gone = link, theirs
@@ -175,11 +187,12 @@ def _join(state: Slice, config: Config, link: Link, theirs: Link | None, side: S
     if gone is not None:
         _alias(state, config, gone, keep)
     state.release(keep)
-    mine, its = (side, target) if keep is link else (target, side)
+    its = target if keep is link else side
     partner = match.contact_id if keep is link else link.half(side).contact_id
     kept_half = replace(keep.half(its), contact_id=partner, refused={}, held={})
     joined = clear(keep.with_half(its, kept_half))
-    joined = replace(joined, status="active", base={}, finding=None, rule=mine if config.has_rule(mine) else its)
+    there = True if keep.there is None else keep.there
+    joined = replace(joined, status="active", base={}, finding=None, rule=rule, there=there)
     state.decide(before, joined, config, "link", "matched by e-mail address")
 
 
@@ -192,15 +205,9 @@ def _create(state: Slice, config: Config, link: Link, side: Side, record: Record
     target = other(side)
     link = replace(link, status="pairing")
     before = state.links[link.id]
-    if not config.has_rule(side):
-        state.release(link)
-        outside = clear(replace(link, status="outside"))
-        state.decide(before, outside, config, "outside", "no rule takes contacts of this side into the sync")
-        return
-    if not config.connection.writes(target):
-        state.release(link)
-        outside = clear(replace(link, status="outside"))
-        state.decide(before, outside, config, "outside", "the connection doesn't write to the other side")
+    taken = judge(config, side, record, there=link.there)
+    if taken.holds is False:
+        _outside(state, config, before, link, taken)
         return
     for account in (config.account("left"), config.account("right")):
         if account not in state.scanned:
@@ -223,11 +230,23 @@ def _create(state: Slice, config: Config, link: Link, side: Side, record: Record
         return
     if not _asked(state, config, link, before, target, covered):
         return
+    if taken.holds is None:
+        link = replace(link, there=False)
+        taken = judge(config, side, record, there=False)
+        if not taken.holds:
+            _outside(state, config, before, link, taken)
+            return
     aim, half = issue(state, config, link, target)
     command = Create(aim=aim, fields=fields, addresses=body_addresses)
     half = replace(half, pending=send(state, config, command, lines), refused=refused)
-    created = clear(replace(link.with_half(target, half), rule=side, finding=None))
-    state.decide(before, created, config, "create", "no contact of the other account has its address", *lines)
+    created = clear(replace(link.with_half(target, half), rule=side, finding=None, there=bool(link.there)))
+    reason = f"no contact of the other account has its address; {taken.why}"
+    state.decide(before, created, config, "create", reason, *lines)
+
+
+def _outside(state: Slice, config: Config, before: Link, link: Link, taken: Verdict) -> None:
+    state.release(link)
+    state.decide(before, clear(replace(link, status="outside")), config, "outside", taken.why)
 
 
 def _body(

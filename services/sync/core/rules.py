@@ -1,6 +1,6 @@
 """Which rules a contact matches, and why or why not: pure predicates over what is known of it (SEMANTICS B)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
@@ -86,6 +86,36 @@ def matches(config: Config, side: Side, record: Record, *, there: bool | None) -
         for number, rule in enumerate(config.connection.rules, 1)
         if rule.source == side
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether rules take a contact into the sync, and why."""
+
+    holds: bool | None
+    """None: that depends on whether the other account has a contact with one of its addresses."""
+    why: str
+    rules: tuple[Rule, ...]
+    """Those that match."""
+
+
+def judge(config: Config, side: Side, record: Record, *, there: bool | None) -> Verdict:
+    """Return whether the rules for that side take the contact in; `there` as in `matches`."""
+    if not config.connection.writes(other(side)):
+        return Verdict(holds=False, why="the connection doesn't write to the other side", rules=())
+    found = matches(config, side, record, there=there)
+    holding = tuple(match for match in found if match.holds)
+    if holding:
+        return Verdict(holds=True, why=holding[0].why, rules=tuple(match.rule for match in holding))
+    if not found:
+        return Verdict(holds=False, why="no rule takes contacts of this side into the sync", rules=())
+    undecided = any(match.holds is None for match in found)
+    return Verdict(holds=None if undecided else False, why="; ".join(match.why for match in found), rules=())
+
+
+def permits_email(rules: Iterable[Rule]) -> bool:
+    """Whether one of the matching rules lets changed e-mail addresses flow (B10)."""
+    return any(isinstance(action, PermitEmail) for rule in rules for action in rule.actions)
 
 
 def told(condition: Condition) -> str:

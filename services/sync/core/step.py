@@ -4,13 +4,15 @@ from msgspec.structs import replace
 
 from services.contracts.commands import Update
 from services.contracts.contact import SIDES, Contact, Fields, Side
+from services.sync.core.actions import act
 from services.sync.core.deletion import gone, untag
 from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config
 from services.sync.core.overwrite import expecting, forgotten, restoring
 from services.sync.core.pairing import pair
+from services.sync.core.rules import judge, permits_email
 from services.sync.core.slice import OlderConfigError, Slice, clear
-from services.sync.core.state import Half, Link, Record
+from services.sync.core.state import Half, Link, Record, other
 from services.sync.core.values import Rebase, Want, merge, sort_wants, turned
 
 
@@ -113,8 +115,16 @@ def turn(state: Slice, config: Config, link: Link) -> None:
 
 
 def _live(state: Slice, config: Config, link: Link, left: Record, right: Record) -> None:
-    """Both contacts are there: bring their values in step."""
+    """Both contacts are there: bring their values in step, and do what the rules want done to them."""
     before = link
+    there = link.there is not False
+    taken = {
+        "left": judge(config, "left", left, there=there),
+        "right": judge(config, "right", right, there=there),
+    }
+    if not (taken["left"].holds or taken["right"].holds):
+        _leave(state, config, link, left, right, f"{taken['left'].why}; {taken['right'].why}")
+        return
     link = clear(replace(link, status="active"))
     for side in SIDES:
         link, issued = untag(state, config, link, side)
@@ -123,12 +133,14 @@ def _live(state: Slice, config: Config, link: Link, left: Record, right: Record)
             return
     if left.contact is None or right.contact is None:
         return
-    link, wants, undecided, notes = _merge_lines(config, link, left.contact, right.contact)
+    permitted = frozenset(side for side in SIDES if permits_email(taken[other(side)].rules))
+    link, wants, undecided, notes = _merge_lines(config, link, left.contact, right.contact, permitted)
     outcome: list[str] = []
     lines: list[str] = []
     for side in SIDES:
         record, half = (left, link.left) if side == "left" else (right, link.right)
-        chosen = sort_wants(half, wants[side], frozenset(w.line.id for w in wants[side]) | undecided, state.now)
+        lines_now = frozenset(want.line.id for want in wants[side]) | undecided
+        chosen = sort_wants(half, wants[side], lines_now, state.now, permitted=side in permitted)
         link = link.with_half(side, chosen.half)
         if chosen.held:
             outcome.append("hold")
@@ -142,10 +154,27 @@ def _live(state: Slice, config: Config, link: Link, left: Record, right: Record)
             lines += [want.line.id for want in chosen.send]
         elif chosen.send:
             outcome.append("later")
+        link, begun = act(state, config, link, side, record, taken[other(side)].rules)
+        if begun:
+            outcome.append("act")
+            notes.append(begun)
     reason = _reason(outcome, notes, link)
     state.decide(before, link, config, "+".join(dict.fromkeys(outcome)) or "nothing", reason, *lines)
     if not before.base:
         _report_twins(state, config, left, right)
+
+
+def _leave(state: Slice, config: Config, link: Link, left: Record, right: Record, why: str) -> None:
+    """No rule takes the pair any more: what our actions did is undone, and after that nothing is written (B7, B9)."""
+    before = link
+    for side, record in (("left", left), ("right", right)):
+        on: Side = "left" if side == "left" else "right"
+        link, begun = act(state, config, link, on, record, ())
+        if begun:
+            state.decide(before, link, config, "act", f"{why}; {begun}")
+            return
+        link = link.with_half(on, replace(link.half(on), held={}))
+    state.decide(before, clear(replace(link, status="outside")), config, "outside", why)
 
 
 def _report_twins(state: Slice, config: Config, left: Record, right: Record) -> None:
@@ -164,14 +193,14 @@ def _reason(outcome: list[str], notes: list[str], link: Link) -> str:
         "refused": "the other app refused this value before: it rests until it changes",
         "later": "a write to that side is under way: this follows its receipt",
     }
-    reasons = [told[code] for code in dict.fromkeys(outcome)]
+    reasons = [told[code] for code in dict.fromkeys(outcome) if code in told]
     if not reasons and link.unsettled:
         reasons = ["a write is under way: its lines are decided when it is settled"]
     return "; ".join([*reasons, *notes]) or "both sides hold what they last agreed on"
 
 
 def _merge_lines(
-    config: Config, link: Link, left: Contact, right: Contact
+    config: Config, link: Link, left: Contact, right: Contact, permitted: frozenset[Side]
 ) -> tuple[Link, dict[Side, list[Want]], frozenset[str], list[str]]:
     """Decide every line without an unsettled write (P1). Returns the link, wants, lines not decided, notes."""
     pending = [half.pending for half in (link.left, link.right) if half.pending is not None]
@@ -189,7 +218,7 @@ def _merge_lines(
             continue
         if restored is not None:
             link = link.with_half(restored, forgotten(link.half(restored), line.id))
-        verdict = merge(config, line, left, right, base.get(line.id))
+        verdict = merge(config, line, left, right, base.get(line.id), permitted)
         if isinstance(verdict, Want):
             wanted[verdict.target].append(verdict)
         elif isinstance(verdict, Rebase):

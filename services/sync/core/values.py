@@ -34,15 +34,22 @@ class Rest(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def merge(config: Config, line: Line, left: Contact, right: Contact, base: Base | None) -> Want | Rebase | Rest:
-    """Decide one line from the present contacts and the base pair."""
+def merge(
+    config: Config,
+    line: Line,
+    left: Contact,
+    right: Contact,
+    base: Base | None,
+    permitted: frozenset[Side] = frozenset(),
+) -> Want | Rebase | Rest:
+    """Decide one line from the present contacts and the base pair. `permitted`: sides that e-mails may flow into."""
     here = {"left": observed(left, line, "left"), "right": observed(right, line, "right")}
     now = Base(normal_view(here["left"], line, "left"), normal_view(here["right"], line, "right"))
     if base == now:
         return Rest(line=line, reason="neither side changed")
     if agree(line, here["left"], here["right"], base):
         return Rebase(line=line, base=now, reason="both sides say the same")
-    verdict = _first(config, line, now) if base is None else _later(config, line, now, base)
+    verdict = _first(config, line, now, permitted) if base is None else _later(config, line, now, base)
     if isinstance(verdict, Rebase | Rest):
         return verdict
     return _want(line, verdict, here["left"], here["right"], now, base)
@@ -65,11 +72,11 @@ def _one_way_source(line: Line) -> Side | None:
     return None if line.flow == "both" else other(line.flow)
 
 
-def _first(config: Config, line: Line, now: Base) -> Side | Rebase | Rest:
+def _first(config: Config, line: Line, now: Base, permitted: frozenset[Side]) -> Side | Rebase | Rest:
     """No base: the winner's value counts, an empty one erases nothing (D7), unequal e-mails stay (B10)."""
     source = _one_way_source(line)
     if now.left and now.right:
-        if any(line.field(side).guarded and line.flows_into(side) for side in SIDES):
+        if any(line.field(side).guarded and line.flows_into(side) and side not in permitted for side in SIDES):
             return Rebase(line=line, base=now, reason="unequal e-mails at first pairing: each side keeps its own")
         return source or config.connection.winner
     filled: Side = "left" if now.left else "right"
@@ -99,7 +106,9 @@ class Sorted(msgspec.Struct, frozen=True, kw_only=True):
     resting: tuple[str, ...]
 
 
-def sort_wants(half: Half, wants: list[Want], undecided: frozenset[str], now: int) -> Sorted:
+def sort_wants(
+    half: Half, wants: list[Want], undecided: frozenset[str], now: int, *, permitted: bool = False
+) -> Sorted:
     """Sort one side's wants: to send, held for a person (B10), refused before (P15) or impossible here (D10)."""
     # Refusals of tags and of rules' actions aren't lines'.
     kept = {key for key in half.refused if key in undecided or key == "untag" or ":" in key}
@@ -116,7 +125,7 @@ def sort_wants(half: Half, wants: list[Want], undecided: frozenset[str], now: in
         elif reason is not None:
             refused[key] = Refusal(value=value, reason=reason)
             resting.append(key)
-        elif field.guarded and not want.restores and not _approved(half.held.get(key), value):
+        elif field.guarded and not permitted and not want.restores and not _approved(half.held.get(key), value):
             hold = half.held.get(key)
             held[key] = hold if hold is not None and hold.value == value else Hold(value=value, since=now)
             holding.append(key)
