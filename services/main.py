@@ -5,14 +5,13 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
 import httpx2
 import msgspec
 import structlog
-import uvicorn
 
 from services.connectors import discover
 from services.connectors.runner import Runner
@@ -23,12 +22,13 @@ from services.ingest.poll import Pollers, Timing
 from services.ingest.probes import Probes, schema_check
 from services.ingest.publish import Publisher
 from services.ingest.registry import Accounts, Registered, loader, opener
+from services.ingest.server import Server, bound
 from services.ingest.wish import Wishes
 from services.runtime import http, telemetry
 from services.runtime.app import Access, App
 from services.runtime.clock import DatabaseClock
 from services.runtime.log.errors import is_passing
-from services.runtime.log.open import ManagedLog, open_log
+from services.runtime.log.open import ManagedLog, log_of
 from services.runtime.log.topics import RETENTION, topics
 from services.runtime.metrics import Metrics
 from services.runtime.secrets import Vault, vault
@@ -46,10 +46,6 @@ _GRACE_SECONDS = 15
 _BODY_SECONDS = 10.0
 _BODY_ROOM = 64 * 1024 * 1024
 """Bytes of deliveries being read at once: beyond it they are told to come later."""
-
-
-class PortTakenError(Exception):
-    """The address to listen on can't be had."""
 
 
 class Installation(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,8 +83,10 @@ async def installed(settings: Settings) -> AsyncIterator[Installation]:
         store = await stack.enter_async_context(Store.open(dsn, min_size=4, max_size=20))
         async with store.pool.acquire() as connection:
             await (migrate(connection) if settings.bundled_store else check(connection))
-        log = await stack.enter_async_context(open_log(settings.log_url, store))
-        await log.create_topics(topics(apps))
+        log = await stack.enter_async_context(log_of(settings, store))
+        # A Kafka cluster has people who look after it: there, topics are made when they say so.
+        ready = log.check_topics if settings.kafka_log and not settings.bundled_store else log.create_topics
+        await ready(topics(apps))
         clock = DatabaseClock()
         await clock.measure(_ask(store))
         client = await stack.enter_async_context(http.client())
@@ -146,30 +144,6 @@ async def _keep_log(installation: Installation) -> NoReturn:
         await asyncio.sleep(_HOUR_SECONDS)
 
 
-class Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the whole process stops together."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the process."""
-        yield
-
-
-def bound(settings: Settings) -> socket.socket:
-    """Return a socket listening on the settings' address. Raises `PortTakenError`."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError as error:
-        listener.close()
-        raise PortTakenError(
-            f"Can't listen on {settings.listen} ({error.strerror}): stop what uses it, or set CONTACTSYNC_LISTEN."
-        ) from None
-    return listener
-
-
 async def serve_roles(
     installation: Installation,
     roles: frozenset[str],
@@ -180,8 +154,7 @@ async def serve_roles(
     timing: Timing | None = None,
 ) -> None:
     """Run the roles until `stop` is set or one of them fails; then end them all in good order."""
-    # The data folder's lock proves that nobody else works on a bundled store: its next process is the same member.
-    holder = "embedded" if installation.settings.bundled_store else f"{socket.gethostname()}-{os.getpid()}"
+    holder = holder_of(installation.settings)
     async with contextlib.AsyncExitStack() as stack:
         tasks: set[asyncio.Task[Any]] = {asyncio.create_task(_keep_time(installation), name="clock")}
         if installation.watch is not None:
@@ -206,6 +179,14 @@ async def serve_roles(
         parting = {task for task in tasks if task.get_name() in ("http", "pollers", "connectors")}
         if parting:
             await asyncio.wait(parting, timeout=_GRACE_SECONDS)
+
+
+def holder_of(settings: Settings) -> str:
+    """Return the name under which this process is a member of groups and holds leases."""
+    if settings.member is not None:
+        return settings.member
+    # The data folder's lock proves that nobody else works on a bundled store: its next process is the same member.
+    return "embedded" if settings.bundled_store else f"{socket.gethostname()}-{os.getpid()}"
 
 
 async def _ended(tasks: set[asyncio.Task[Any]]) -> None:
@@ -256,16 +237,7 @@ def _ingest(
         wish=Wishes(store),
     )
     probes = Probes(installation.log, schema_check(store), installation.metrics)
-    config = uvicorn.Config(
-        application(hooks, probes),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
-    server = Server(config)
+    server = Server(application(hooks, probes), grace=_GRACE_SECONDS)
 
     async def web() -> None:
         ending = asyncio.create_task(_stop_server(server, probes, stop))

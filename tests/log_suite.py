@@ -96,6 +96,16 @@ class LogSuite:
             yield opened
 
     @pytest.fixture
+    def named(self, logs: Logs) -> Logs:
+        """The log as processes with lasting names open it, where that makes a difference."""
+        return logs
+
+    @pytest.fixture
+    def group(self) -> str:
+        """A consumer group that no other test has."""
+        return f"suite-{secrets.token_hex(6)}"
+
+    @pytest.fixture
     async def topic(self, log: ManagedLog) -> str:
         """A topic of four partitions."""
         name = f"suite.{secrets.token_hex(6)}"
@@ -144,18 +154,20 @@ class LogSuite:
         for place, (first, end) in bounds.items():
             assert offsets[place] == list(range(first, end))
 
-    async def test_a_partition_is_read_again_from_any_offset(self, log: ManagedLog, topic: str) -> None:
+    async def test_a_partition_is_read_again_from_any_offset(self, log: ManagedLog, topic: str, group: str) -> None:
         await log.publish(topic, [message("one", b"%d" % n) for n in range(30)])
         place = next(place for place, (_, end) in (await log.bounds(topic)).items() if end)
-        async with log.consumer("g", [topic], "a", Reader({place: 11})) as consumer:
+        async with log.consumer(group, [topic], "a", Reader({place: 11})) as consumer:
             assert [record.offset for record in await read(consumer, 19)] == list(range(11, 30))
             for start in (0, 29, 13):
                 consumer.seek(place, start)
                 assert [record.offset for record in await read(consumer, 30 - start)] == list(range(start, 30))
 
-    async def test_a_paused_partition_stays_quiet_until_it_is_resumed(self, log: ManagedLog, topic: str) -> None:
+    async def test_a_paused_partition_stays_quiet_until_it_is_resumed(
+        self, log: ManagedLog, topic: str, group: str
+    ) -> None:
         reader = Reader()
-        async with log.consumer("g", [topic], "a", reader) as consumer:
+        async with log.consumer(group, [topic], "a", reader) as consumer:
             await until(lambda: len(reader.owned) == 4)
             consumer.pause(Partition(topic, 2))
             await log.publish_everywhere(topic, message("k"))
@@ -164,51 +176,57 @@ class LogSuite:
             consumer.resume(Partition(topic, 2))
             assert [record.partition.number for record in await read(consumer, 1)] == [2]
 
-    async def test_a_fetch_brings_no_more_than_it_was_asked_for(self, log: ManagedLog, topic: str) -> None:
+    async def test_a_fetch_brings_no_more_than_it_was_asked_for(self, log: ManagedLog, topic: str, group: str) -> None:
         await log.publish(topic, [message("one", b"%d" % n) for n in range(25)])
         sizes: list[int] = []
-        async with log.consumer("g", [topic], "a", Reader()) as consumer:
+        async with log.consumer(group, [topic], "a", Reader()) as consumer:
             while sum(sizes) < 25:
                 sizes += [len(found) for found in (await consumer.fetch(max_records=10, timeout=1)).values()]
         assert sizes == [10, 10, 5]
 
-    async def test_two_members_share_the_partitions_and_the_survivor_takes_all(self, logs: Logs, topic: str) -> None:
+    async def test_two_members_share_the_partitions_and_the_survivor_takes_all(
+        self, logs: Logs, topic: str, group: str
+    ) -> None:
         first, second = Reader(), Reader()
         async with logs.open() as here, logs.open() as there:
-            async with here.consumer("g", [topic], "a", first):
+            async with here.consumer(group, [topic], "a", first):
                 await until(lambda: len(first.owned) == 4)
-                async with there.consumer("g", [topic], "b", second):
+                async with there.consumer(group, [topic], "b", second):
                     await until(lambda: len(first.owned) == len(second.owned) == 2)
                     assert not first.owned & second.owned
                 await until(lambda: len(first.owned) == 4)
             assert first.owned == second.owned == frozenset()
 
-    async def test_a_partition_changes_hands_only_after_its_owner_has_finished(self, logs: Logs, topic: str) -> None:
+    async def test_a_partition_changes_hands_only_after_its_owner_has_finished(
+        self, logs: Logs, topic: str, group: str
+    ) -> None:
         first, second = Reader(), Reader()
         finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         first.before_revoked = lambda: finished
         async with (
             logs.open() as here,
             logs.open() as there,
-            here.consumer("g", [topic], "a", first),
+            here.consumer(group, [topic], "a", first),
         ):
             await until(lambda: len(first.owned) == 4)
-            async with there.consumer("g", [topic], "b", second) as other:
+            async with there.consumer(group, [topic], "b", second) as other:
                 assert await other.fetch(max_records=1, timeout=0.5) == {}
                 assert second.owned == frozenset()
                 finished.set_result(None)
                 await until(lambda: len(second.owned) == 2)
 
-    async def test_a_second_process_of_one_name_displaces_the_first(self, logs: Logs, topic: str) -> None:
+    async def test_a_second_process_of_one_name_displaces_the_first(self, named: Logs, topic: str, group: str) -> None:
         first, second = Reader(), Reader()
-        async with logs.open() as here, logs.open() as there, here.consumer("g", [topic], "a", first) as old:
+        async with named.open() as here, named.open() as there, here.consumer(group, [topic], "a", first) as old:
             await until(lambda: len(first.owned) == 4)
-            async with there.consumer("g", [topic], "a", second):
+            async with there.consumer(group, [topic], "a", second):
                 await until(lambda: len(second.owned) == 4)
-                with pytest.raises(FencedError, match="g as 'a'"):
+                with pytest.raises(FencedError, match=f"{group} as 'a'"):
                     await read(old, 1)
 
-    async def test_what_is_published_while_a_consumer_restarts_is_read(self, logs: Logs, topic: str) -> None:
+    async def test_what_is_published_while_a_consumer_restarts_is_read(
+        self, logs: Logs, topic: str, group: str
+    ) -> None:
         done: dict[Partition, int] = {}
         values: list[bytes] = []
         async with logs.open() as writer, logs.open() as log:
@@ -216,7 +234,7 @@ class LogSuite:
                 _each(publish_until_confirmed(writer, topic, [message(f"k{n}", b"%d" % n)]) for n in range(200))
             )
             while len(values) < 200:
-                async with log.consumer("g", [topic], "a", Reader(dict(done))) as consumer:
+                async with log.consumer(group, [topic], "a", Reader(dict(done))) as consumer:
                     for record in await read(consumer, min(20, 200 - len(values))):
                         values.append(record.value)
                         done[record.partition] = record.offset + 1
@@ -231,6 +249,10 @@ class LogSuite:
             await log.partitions("contacts.commands.nobody")
         with pytest.raises(UnknownTopicError):
             await log.topic_id("contacts.commands.nobody")
+        with pytest.raises(UnknownTopicError):
+            await log.bounds("contacts.commands.nobody")
+        with pytest.raises(UnknownTopicError, match=r"no topic 'contacts\.commands\.nobody'"):
+            await log.check_topics({"contacts.commands.nobody": 1})
 
     async def test_topics_are_made_once_and_keep_their_partitions(self, log: ManagedLog, topic: str) -> None:
         before = await log.topic_id(topic)
@@ -238,9 +260,12 @@ class LogSuite:
         assert await log.topic_id(topic) == before
         with pytest.raises(PartitionCountError, match=f"{topic} has 4 partitions, the settings say 6"):
             await log.create_topics({topic: 6})
+        with pytest.raises(PartitionCountError, match=f"{topic} has 4 partitions, the settings say 6"):
+            await log.check_topics({topic: 6})
+        await log.check_topics({topic: 4})
         assert await log.partitions(topic) == 4
 
-    @pytest.mark.parametrize("size", [0, 1, 1 << 20])
+    @pytest.mark.parametrize("size", [0, 1, 1 << 20, 2 << 20])
     async def test_a_message_comes_out_as_it_went_in(self, log: ManagedLog, topic: str, size: int) -> None:
         sent = Message(
             key="schlüssel/ключ/鍵".encode(),
@@ -264,14 +289,14 @@ class LogSuite:
     async def test_a_log_that_works_is_ready(self, log: ManagedLog) -> None:
         assert await log.ready()
 
-    async def test_concurrent_publishers_lose_and_repeat_nothing(self, logs: Logs, topic: str) -> None:
+    async def test_concurrent_publishers_lose_and_repeat_nothing(self, logs: Logs, topic: str, group: str) -> None:
         publishers, each = 8, 500
 
         async def publish(log: ManagedLog, number: int) -> None:
             for n in range(each):
                 await log.publish(topic, [message(f"{number}-{n % 7}", b"%d" % n)])
 
-        async with logs.open() as here, logs.open() as there, here.consumer("g", [topic], "a", Reader()) as consumer:
+        async with logs.open() as here, logs.open() as there, here.consumer(group, [topic], "a", Reader()) as consumer:
             async with asyncio.TaskGroup() as tasks:
                 for number in range(publishers):
                     tasks.create_task(publish(here if number % 2 else there, number))
@@ -288,7 +313,12 @@ class LogSuite:
         for key, seen in by_key.items():
             assert seen == list(range(int(key.split(b"-")[1]), each, 7))
 
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    # Every adapter's class runs it, each with a log of its own.
+    @settings(
+        max_examples=15,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
     @given(plan=st.lists(st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=20)), max_size=6), max_size=6))
     async def test_any_publications_are_read_back_per_key_as_sent(
         self, log: ManagedLog, plan: list[list[tuple[bytes, bytes]]]

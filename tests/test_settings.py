@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.runtime.log.kafka_access import KafkaAccessError, addresses
 from services.runtime.settings import Settings, SettingsError, load
 
 NOWHERE = Path("/nonexistent")
@@ -71,6 +72,15 @@ def test_settings_cannot_be_changed() -> None:
         ("LISTEN", "::1:8000", "brackets"),
         ("LOG_URL", "rabbit://x", "must be postgres: or kafka://"),
         ("LOG_URL", "kafka://", "must be postgres: or kafka://"),
+        ("LOG_URL", "kafka:canary", "must be postgres: or kafka://"),
+        ("LOG_URL", "kafka://a:9092,b:canary", "can't be read"),
+        ("LOG_URL", "kafka://user:canary@a:9092", "CONTACTSYNC_KAFKA_PASSWORD"),
+        ("KAFKA_SECURITY", "ssl", "'plaintext', 'tls', 'sasl_plaintext' or 'sasl_tls'"),
+        ("KAFKA_SECURITY", "tls", "names no Kafka"),
+        ("KAFKA_MECHANISM", "GSSAPI", "'PLAIN', 'SCRAM-SHA-256' or 'SCRAM-SHA-512'"),
+        ("KAFKA_USERNAME", "canary", "sends no name or password"),
+        ("KAFKA_PASSWORD", "canary", "sends no name or password"),
+        ("KAFKA_CA_FILE", "/canary", "which doesn't encrypt"),
         ("STORE_URL", "mysql://canary@x", "must start with postgresql://"),
         ("BODY_LIMIT", "0", "greater than 0"),
         ("BODY_LIMIT", "canary", "valid integer"),
@@ -88,6 +98,47 @@ def test_a_wrong_setting_is_told_without_its_value(
     assert text.startswith(f"CONTACTSYNC_{name}: ")
     assert sentence in text
     assert "canary" not in text
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentences"),
+    [
+        ({"SECURITY": "sasl_tls"}, ["KAFKA_USERNAME: has to be set", "KAFKA_PASSWORD: has to be set"]),
+        ({"SECURITY": "sasl_plaintext", "USERNAME": "canary"}, ["KAFKA_PASSWORD: has to be set"]),
+        ({"SECURITY": "tls", "USERNAME": "canary"}, ["KAFKA_USERNAME: is set, but CONTACTSYNC_KAFKA_SECURITY is tls"]),
+        ({"SECURITY": "tls", "CA_FILE": "/canary/ca"}, ["KAFKA_CA_FILE: names no file"]),
+        ({"SECURITY": "tls", "CERTIFICATE_FILE": __file__}, ["KAFKA_KEY_FILE: has to be set"]),
+        ({"SECURITY": "tls", "KEY_FILE": __file__}, ["KAFKA_KEY_FILE: is set, but CONTACTSYNC_KAFKA_CERTIFICATE_FILE"]),
+        ({"CA_FILE": __file__}, ["KAFKA_CA_FILE: is set, but CONTACTSYNC_KAFKA_SECURITY is plaintext"]),
+    ],
+)
+def test_what_kafka_needs_is_checked_together(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], sentences: list[str]
+) -> None:
+    monkeypatch.setenv("CONTACTSYNC_LOG_URL", "kafka://a:9092")
+    for name, value in variables.items():
+        monkeypatch.setenv(f"CONTACTSYNC_KAFKA_{name}", value)
+    with pytest.raises(SettingsError) as refused:
+        load(NOWHERE)
+    lines = str(refused.value).splitlines()
+    assert len(lines) == len(sentences)
+    for line, sentence in zip(lines, sentences, strict=True):
+        assert line.startswith(f"CONTACTSYNC_{sentence}")
+    assert "canary" not in str(refused.value)
+
+
+def test_kafkas_credentials_are_read_and_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTACTSYNC_LOG_URL", "kafka://a:9092,[::1]:9093,c")
+    for name, value in {"SECURITY": "sasl_tls", "USERNAME": "sync", "PASSWORD": "canary", "CA_FILE": __file__}.items():
+        monkeypatch.setenv(f"CONTACTSYNC_KAFKA_{name}", value)
+    settings = load(NOWHERE)
+    access = settings.kafka
+    assert (access.security, access.mechanism, access.username) == ("sasl_tls", "SCRAM-SHA-512", "sync")
+    assert (access.password, access.ca_file) == ("canary", Path(__file__))
+    assert addresses(settings.log_url) == [("a", 9092), ("::1", 9093), ("c", 9092)]
+    assert "canary" not in repr(settings) + repr(access)
+    with pytest.raises(KafkaAccessError, match=r"CONTACTSYNC_KAFKA_CA_FILE names .*doesn't hold"):
+        access.options()
 
 
 def test_all_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,7 @@ async def demo(
     *,
     exit_: Annotated[bool, cyclopts.Parameter(name="--exit", negative=())] = False,
     burst: Annotated[bool, cyclopts.Parameter(negative=())] = False,
+    kafka: Annotated[bool, cyclopts.Parameter(negative=())] = False,
 ) -> int:
     """Watch a whole synchronisation between sandboxes, without any account.
 
@@ -72,10 +73,12 @@ async def demo(
         End when the story is told, instead of running on.
     burst
         Then play 500 changes at once, print how long they took, and end.
+    kafka
+        Let messages travel in a real Apache Kafka, which Maven fetches and Java 17 runs.
     """
     from services.demo import run as run_demo  # noqa: PLC0415 - sandboxes are loaded for this command only
 
-    return await run_demo(load(), exit_=exit_, with_burst=burst)
+    return await run_demo(load(), exit_=exit_, with_burst=burst, kafka=kafka)
 
 
 @app.command

@@ -13,7 +13,7 @@ from services.connectors import discover
 from services.connectors.restore import restore as restore_connectors
 from services.contracts.app import Manifest
 from services.runtime.clock import SystemClock
-from services.runtime.log.open import open_log
+from services.runtime.log.open import log_of
 from services.runtime.log.topics import topics
 from services.runtime.registry import pause as pausing
 from services.runtime.registry import read
@@ -59,7 +59,7 @@ async def migrate_store(*, restored: bool) -> int:
             say(f"applied {migration}")
         if not done:
             say("The database is up to date.")
-        async with open_log(settings.log_url, store) as log:
+        async with log_of(settings, store) as log:
             await log.create_topics(topics(apps))
         if restored:
             await _restored(store, {name: app.manifest for name, app in apps.items()})

@@ -11,7 +11,7 @@ from services.connectors.runner import group_of
 from services.ingest.cursor import scan_again
 from services.runtime.log import EVENTS, RECEIPTS, Log, Partition, commands_topic
 from services.runtime.log.errors import UnknownTopicError
-from services.runtime.log.open import open_log
+from services.runtime.log.open import log_of
 from services.runtime.log.progress import Progress
 from services.runtime.settings import load
 from services.runtime.store import Connection, Store
@@ -26,7 +26,7 @@ async def adopt() -> int:
     settings = load()
     readers: list[tuple[Progress, str, str]] = [(SYNC, GROUP, EVENTS), (SYNC, GROUP, RECEIPTS)]
     readers += [(CONNECTORS, group_of(app), commands_topic(app)) for app in discover()]
-    async with opened(settings) as store, open_log(settings.log_url, store) as log:
+    async with opened(settings) as store, log_of(settings, store) as log:
         adopted = [topic for reader in readers for topic in await _adopt(log, store, *reader)]
         if not adopted:
             say("The log is the one that was worked on all along: there is nothing to adopt.")

@@ -31,6 +31,19 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     """A changed value waits for a person's yes before it is written here (Stripe's e-mail: receipts go there)."""
 
 
+class CustomFields(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields that people make up themselves: each a text under a key of its own."""
+
+    prefix: str
+    """What their paths begin with, such as `metadata.`; the key follows."""
+    title: str
+    """What the app calls one, such as `metadata key`."""
+    max_length: int | None = None
+    """Characters of a value."""
+    max_key: int | None = None
+    """Characters of a key."""
+
+
 class Ability(Enum):
     """What an app can do; options follow from it."""
 
@@ -120,6 +133,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[Field, ...]
     abilities: frozenset[Ability]
     pace: Pace
+    custom: CustomFields | None = None
     verdicts: Mapping[int | str, Verdict] = msgspec.field(default_factory=dict)
     """HTTP status or the app's error code -> verdict, where it differs from the defaults."""
     batch: int = 1
@@ -146,8 +160,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return self.merge_window + (max(self.poll_interval, 0.0) if self.polled else 0.0)
 
     def field(self, path: str) -> Field | None:
-        """Return the field at `path`, or None."""
-        return next((field for field in self.fields if field.path == path), None)
+        """Return the field at `path`, a custom one included, or None."""
+        declared = next((field for field in self.fields if field.path == path), None)
+        if declared is not None or self.custom is None or not path.startswith(self.custom.prefix):
+            return declared
+        if path == self.custom.prefix:
+            return None
+        return Field(path=path, canonical=None, type="text", max_length=self.custom.max_length)
 
     def of(self, settings: Mapping[str, str]) -> "Manifest":
         """Return the manifest as it is for an account with these settings: with its own interval."""

@@ -21,9 +21,15 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MappingLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A change to the default mapping: the default line of that canonical name, switched on or off."""
+    """A change to the default mapping: a default line switched on or off, or a line of one's own."""
 
-    default: str
+    default: str = ""
+    """The canonical name of a default line; empty for a line of one's own."""
+    left: str = ""
+    """A line of one's own: the left app's path, and the right one's."""
+    right: str = ""
+    direction: Direction | None = None
+    """Narrows a line of one's own to one way; None: as the connection goes."""
     enabled: bool = True
 
 

@@ -23,7 +23,8 @@ from services.demo.figures import percentile
 from services.demo.house import House
 from services.demo.tap import Exchange, Tap
 from services.ingest.poll import Timing
-from services.main import ROLES, Installation, bound, installed, serve_roles
+from services.ingest.server import bound
+from services.main import ROLES, Installation, installed, serve_roles
 from services.runtime.clock import SystemClock
 from services.runtime.registry.apply import NotApplicable, apply
 from services.runtime.registry.check import check, rendered

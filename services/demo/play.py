@@ -27,14 +27,15 @@ from services.demo.shop import Shop
 from services.demo.story import STEPS
 from services.demo.tap import Exchange, Tap
 from services.ingest.poll import Timing
-from services.main import ROLES, Installation, bound, installed, serve_roles
+from services.ingest.server import bound
+from services.main import ROLES, Installation, installed, serve_roles
 from services.runtime import telemetry
 from services.runtime.clock import SystemClock
 from services.runtime.registry.apply import NotApplicable, apply
 from services.runtime.registry.check import Config, check, rendered
 from services.runtime.settings import Settings
 
-_PORTS = {"hooks": 8420, "shop": 8421, "book": 8422, "office": 8423}
+_PORTS = {"hooks": 8420, "shop": 8421, "book": 8422, "office": 8423, "kafka": 8424}
 """Where the demo is found if nobody else is there."""
 _FOLLOW_SECONDS = 0.05
 _WHO = """
@@ -43,7 +44,7 @@ enforces the People API's rules; it is asked more often than Google would allow.
 """
 
 
-async def run(settings: Settings, *, exit_: bool, with_burst: bool = False) -> int:
+async def run(settings: Settings, *, exit_: bool, with_burst: bool = False, kafka: bool = False) -> int:
     """Play the demo; the exit status is 0 if every step was in step, or if it was stopped before one wasn't.
 
     `exit_` ends it with the story; `with_burst` plays a burst after the story, and ends it, too. Raises `DemoError`,
@@ -55,7 +56,7 @@ async def run(settings: Settings, *, exit_: bool, with_burst: bool = False) -> i
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(name, stop.set)
-    demo = Demo(settings)
+    demo = Demo(settings, kafka=kafka)
     playing, stopping = (
         asyncio.create_task(_play(demo, settings, exit_=exit_, with_burst=with_burst)),
         asyncio.create_task(stop.wait()),
@@ -86,14 +87,16 @@ class _Run(msgspec.Struct, frozen=True):
 class Demo:
     """One run of the demo on the folder that `settings` name, which nobody else may be using."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, kafka: bool = False) -> None:
+        self._kafka = kafka
         # Its own data beside the real one's, its own PostgreSQL, a free port: a demo never meets an installation.
         self._settings = settings.model_copy(
             update={
-                "data_dir": settings.data_dir / "demo",
+                "data_dir": settings.data_dir / ("demo-kafka" if kafka else "demo"),
                 "store_url": None,
                 "secret_key": None,
                 "log_url": "postgres:",
+                "member": None,
                 "listen": "127.0.0.1:0",
             }
         )
@@ -108,6 +111,10 @@ class Demo:
         """Start everything, tell the story, and stay up unless `exit_`. Raises as `run`."""
         begun = time.perf_counter()
         async with contextlib.AsyncExitStack() as stack:
+            if self._kafka:
+                self.screen.say("Starting Apache Kafka (the first time it is fetched) …", "dim")
+                kafka = await stack.enter_async_context(servers.kafka_server(self._folder / "kafka", _PORTS["kafka"]))
+                self._settings = self._settings.model_copy(update={"log_url": f"kafka://{kafka}"})
             opened = await stack.enter_async_context(installed(self._settings))
             installation = msgspec.structs.replace(opened, apps={**opened.apps, "google_contacts": QuickGoogle()})
             http = await stack.enter_async_context(httpx2.AsyncClient(timeout=30, trust_env=False))

@@ -95,6 +95,16 @@ async def office_server(folder: Path, http: httpx2.AsyncClient, port: int = 0) -
         await child.stop()
 
 
+@contextlib.asynccontextmanager
+async def kafka_server(folder: Path, port: int = 0) -> AsyncIterator[str]:
+    """Run a Kafka broker with its data in `folder`, on `port` if that is free; gives its address."""
+    from services.demo.kafka import one_broker  # noqa: PLC0415 - only who asks for it needs Java and Maven
+
+    folder.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+    async with one_broker(folder, port) as address:
+        yield address
+
+
 def _make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 

@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 import httpx2
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.demo.child import listening
-from services.main import Server
+from services.ingest.server import Server
 
 WRITES = frozenset({"POST", "PUT", "DELETE", "PATCH", "MOVE", "PROPPATCH"})
 _KEPT = 10_000
@@ -114,10 +113,7 @@ class Tap:
         """Listen on the port `preferred` of this machine if it is free, else on another one; `url` says where."""
         listener = listening(preferred)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(
-            self, log_config=None, access_log=False, lifespan="off", ws="none", date_header=False, server_header=False
-        )
-        server = Server(config)
+        server = Server(self, grace=1, date_header=False)  # the date is the upstream's own
         async with httpx2.AsyncClient(
             timeout=60, trust_env=False, headers={"accept-encoding": "identity"}
         ) as self._http:

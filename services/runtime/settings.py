@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.runtime.log.kafka_access import KafkaAccess, Mechanism, Security, addresses
 
 PREFIX = "CONTACTSYNC_"
 SECRETS = Path("/run/secrets")
@@ -36,6 +38,42 @@ class Settings(BaseSettings):
     log_url: str = Field(
         "postgres:", description="where events travel: postgres: (in the store) or kafka://host:9092,…"
     )
+    kafka_security: Security = Field(
+        "plaintext",
+        validate_default=True,
+        description="how the brokers are spoken to: plaintext, tls, sasl_plaintext or sasl_tls",
+    )
+    kafka_mechanism: Mechanism = Field(
+        "SCRAM-SHA-512", description="how brokers check the password: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_username: str | None = Field(
+        None, validate_default=True, description="the user for brokers, with sasl_plaintext and sasl_tls"
+    )
+    kafka_password: SecretStr | None = Field(
+        None, validate_default=True, description="that user's password, with sasl_plaintext and sasl_tls"
+    )
+    kafka_ca_file: Path | None = Field(
+        None, description="a PEM file with the authorities that sign the brokers' certificates; unset: the machine's"
+    )
+    kafka_certificate_file: Path | None = Field(
+        None, description="a PEM file with this client's own certificate, for brokers that ask for one"
+    )
+    kafka_key_file: Path | None = Field(
+        None,
+        validate_default=True,
+        description="the PEM file with the key of CONTACTSYNC_KAFKA_CERTIFICATE_FILE, without a password",
+    )
+    kafka_session_seconds: int = Field(
+        45, ge=6, le=300, description="how long a process may be silent before another takes over its partitions"
+    )
+    member: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description=(
+            "this process's own lasting name, such as its pod's: restarted under it, it goes on at once; unset: a name "
+            "for this run"
+        ),
+    )
     listen: str = Field("127.0.0.1:8000", description="host:port for webhooks and health checks; [::1]:8000 for IPv6")
     body_limit: int = Field(1024 * 1024, gt=0, description="the largest webhook body, in bytes")
     log_format: Literal["auto", "json", "console"] = Field(
@@ -63,9 +101,43 @@ class Settings(BaseSettings):
         scheme, _, rest = value.partition(":")
         if scheme == "postgres" and rest in {"", "//"}:
             return "postgres:"
-        if scheme == "kafka" and rest.removeprefix("//").strip("/,"):
+        if scheme == "kafka" and rest.startswith("//"):
+            addresses(value)
             return value
         raise ValueError("must be postgres: or kafka://host:port,host:port")
+
+    @field_validator("kafka_security")
+    @classmethod
+    def _needs_kafka(cls, value: Security, info: ValidationInfo) -> Security:
+        if value != "plaintext" and not str(info.data.get("log_url", "kafka:")).startswith("kafka:"):
+            raise ValueError("is set, but CONTACTSYNC_LOG_URL names no Kafka")
+        return value
+
+    @field_validator("kafka_username", "kafka_password")
+    @classmethod
+    def _with_sasl(cls, value: str | SecretStr | None, info: ValidationInfo) -> str | SecretStr | None:
+        security = str(info.data.get("kafka_security", ""))
+        if value is None and security.startswith("sasl_"):
+            raise ValueError(f"has to be set, because CONTACTSYNC_KAFKA_SECURITY is {security}")
+        if value is not None and security in {"plaintext", "tls"}:
+            raise ValueError(f"is set, but CONTACTSYNC_KAFKA_SECURITY is {security}, which sends no name or password")
+        return value
+
+    @field_validator("kafka_ca_file", "kafka_certificate_file", "kafka_key_file")
+    @classmethod
+    def _with_tls(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        security = str(info.data.get("kafka_security", ""))
+        if value is None:
+            if info.field_name == "kafka_key_file" and info.data.get("kafka_certificate_file") is not None:
+                raise ValueError("has to be set, because CONTACTSYNC_KAFKA_CERTIFICATE_FILE is")
+            return value
+        if security in {"plaintext", "sasl_plaintext"}:
+            raise ValueError(f"is set, but CONTACTSYNC_KAFKA_SECURITY is {security}, which doesn't encrypt")
+        if not value.is_file():
+            raise ValueError("names no file that is there")
+        if info.field_name == "kafka_key_file" and info.data.get("kafka_certificate_file", value) is None:
+            raise ValueError("is set, but CONTACTSYNC_KAFKA_CERTIFICATE_FILE isn't")
+        return value
 
     @field_validator("listen")
     @classmethod
@@ -82,6 +154,24 @@ class Settings(BaseSettings):
     def bundled_store(self) -> bool:
         """Whether the bundled PostgreSQL is used."""
         return self.store_url is None
+
+    @property
+    def kafka_log(self) -> bool:
+        """Whether Kafka is the log."""
+        return self.log_url.startswith("kafka:")
+
+    @property
+    def kafka(self) -> KafkaAccess:
+        """How Kafka's brokers are spoken to."""
+        return KafkaAccess(
+            security=self.kafka_security,
+            mechanism=self.kafka_mechanism,
+            username=self.kafka_username,
+            password=None if self.kafka_password is None else self.kafka_password.get_secret_value(),
+            ca_file=self.kafka_ca_file,
+            certificate_file=self.kafka_certificate_file,
+            key_file=self.kafka_key_file,
+        )
 
     @property
     def host(self) -> str:

@@ -27,7 +27,12 @@ ALLOWED = frozenset(
 """The names of fields that may be logged. `contact` is an app's own id of a contact, `reason` a short code,
 `error` the name of an exception's class, `field` the name of a field (never its value)."""
 
-_QUIET = {"stripe": logging.WARNING, "httpx2": logging.WARNING, "httpcore2": logging.WARNING}
+_QUIET = {
+    "aiokafka": logging.WARNING,
+    "stripe": logging.WARNING,
+    "httpx2": logging.WARNING,
+    "httpcore2": logging.WARNING,
+}
 _TAKEN_OVER = ("uvicorn", "uvicorn.access", "uvicorn.error", "asyncio", "asyncpg", "aiokafka", "stripe")
 _EVENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # Ids, names of things and codes have no blanks and no @; people's names, addresses and messages mostly do.

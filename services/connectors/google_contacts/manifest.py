@@ -1,6 +1,6 @@
 """What Google Contacts declares: fields, abilities, pace, verdicts, and the names it keeps for us."""
 
-from services.contracts.app import Ability, Credential, Field, Manifest, Pace, Setting, Verdict
+from services.contracts.app import Ability, Credential, CustomFields, Field, Manifest, Pace, Setting, Verdict
 
 API = "https://people.googleapis.com"
 TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
@@ -108,6 +108,7 @@ MANIFEST = Manifest(
     },
     merge_window=5.0,
     poll_interval=30.0,
+    custom=CustomFields(prefix=CUSTOM, title="custom field"),
     tag_word="label",
     polled=True,  # a notification names no contact: it hurries the poll
     webhook_body="any",  # a channel's notification has none, and declares none

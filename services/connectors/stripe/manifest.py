@@ -1,6 +1,6 @@
 """What Stripe declares: fields, abilities, pace, verdicts, and the names that contactsync keeps in metadata."""
 
-from services.contracts.app import Ability, Credential, Field, Manifest, Pace, Setting, Verdict
+from services.contracts.app import Ability, Credential, CustomFields, Field, Manifest, Pace, Setting, Verdict
 
 TAGS = ("PieSync Trash", "PieSync Unsubscribes")
 """The tags contactsync sets. Stripe has no tags: each is a metadata key whose value is the date it was set."""
@@ -100,6 +100,12 @@ MANIFEST = Manifest(
         "wrong_mode": Verdict.REAUTHORISE,
         "no_api_key": Verdict.REAUTHORISE,
     },
+    custom=CustomFields(
+        prefix=METADATA,
+        title="metadata key",
+        max_length=METADATA_VALUE_LENGTH,
+        max_key=METADATA_KEY_LENGTH,
+    ),
     texts=("description",),
     poll_interval=300.0,
     # Keys are kept for at least 24 hours: https://docs.stripe.com/api/idempotent_requests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
@@ -50,7 +51,11 @@ async def consume(  # noqa: PLR0913 - each is a choice that its caller makes by 
     `on_lag` is told each owned partition's unhandled records every `report_seconds`.
     """
     work = _Consumption(log, store, progress, group, handle, drain_seconds)
-    async with log.consumer(group, topics, member, work) as consumer:
+    async with contextlib.AsyncExitStack() as stack:
+        # A log that is away when a process starts is no reason to end it.
+        async for attempt in _patient():
+            with attempt:
+                consumer = await stack.enter_async_context(log.consumer(group, topics, member, work))
         await work.run(consumer, max_records, stuck_after, on_lag, report_seconds)
     raise AssertionError("a consumption ends by an exception only")
 

@@ -9,7 +9,9 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from services.runtime.log import Log
+from services.runtime.log.kafka_access import KafkaAccess, addresses
 from services.runtime.log.postgres import PostgresLog
+from services.runtime.settings import Settings
 from services.runtime.store import Store
 
 
@@ -21,7 +23,11 @@ class ManagedLog(Log, Protocol):
     """A log together with what only its installation does."""
 
     async def create_topics(self, topics: Mapping[str, int]) -> None:
-        """Create the topics (name to number of partitions) that aren't there; another number is an error."""
+        """Create the topics (name to number of partitions) that aren't there; one that differs is an error."""
+        ...
+
+    async def check_topics(self, topics: Mapping[str, int]) -> None:
+        """Raise unless all topics are there as they have to be; create nothing."""
         ...
 
     async def expire(self, retention: Mapping[str, timedelta]) -> int:
@@ -30,17 +36,50 @@ class ManagedLog(Log, Protocol):
 
 
 @contextlib.asynccontextmanager
-async def open_log(url: str, store: Store) -> AsyncIterator[ManagedLog]:
+async def open_log(
+    url: str,
+    store: Store,
+    *,
+    kafka: KafkaAccess | None = None,
+    static: bool = False,
+    session: timedelta = timedelta(seconds=45),
+    patience: float = 30,
+) -> AsyncIterator[ManagedLog]:
     """Open the log at `url` (CONTACTSYNC_LOG_URL): `postgres:` is the one in `store`'s own database.
 
-    Raises `LogUrlError` for any other scheme.
+    `kafka`: how a Kafka cluster is to be spoken to. `static`: its consumers' names last across restarts (in the
+    embedded log they always do). `session`: how long one may be silent. `patience`: seconds to wait for a broker that
+    answers.
+
+    Raises `LogUrlError` for any other scheme; for Kafka `KafkaAccessError`, `LogUnavailableError` and
+    `LogRefusedError`, each with a sentence for a person.
     """
     match urlsplit(url).scheme:
         case "postgres":
             async with PostgresLog.open(store) as log:
                 yield log
+        case "kafka":
+            # Who has the embedded log is spared the import of a Kafka client.
+            from services.runtime.log.kafka import KafkaLog  # noqa: PLC0415
+
+            async with KafkaLog.open(
+                addresses(url), kafka, static=static, session=session, patience=patience
+            ) as cluster:
+                yield cluster
         case scheme:
             raise LogUrlError(
                 f"CONTACTSYNC_LOG_URL names a log of the kind {scheme!r}, which this version doesn't have. "
-                "Write `postgres:` for the log in contactsync's own database."
+                "Write `postgres:` for the log in contactsync's own database, or `kafka://host:9092,host2:9092`."
             )
+
+
+def log_of(settings: Settings, store: Store) -> contextlib.AbstractAsyncContextManager[ManagedLog]:
+    """Return the log that the settings name, to be entered. Raises then as `open_log`."""
+    return open_log(
+        settings.log_url,
+        store,
+        kafka=settings.kafka,
+        # Who has a bundled store is alone on its folder: its next run is the same member.
+        static=settings.member is not None or settings.bundled_store,
+        session=timedelta(seconds=settings.kafka_session_seconds),
+    )

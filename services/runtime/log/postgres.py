@@ -80,9 +80,13 @@ class PostgresLog:
                 await connection.execute(_CREATE, name, partitions)
 
         await self._store.retrying(work, repeatable=True)
+        await self.check_topics(topics)
+
+    async def check_topics(self, topics: Mapping[str, int]) -> None:
+        """Raise `UnknownTopicError` or `PartitionCountError` unless the topics are there with these partitions."""
         await self._look()
         for name, partitions in topics.items():
-            if self._counts[name] != partitions:
+            if await self._count(name) != partitions:
                 raise PartitionCountError(
                     f"The topic {name} has {self._counts[name]} partitions, the settings say {partitions}. Their "
                     "number can't be changed, because keys would change places: set it to "

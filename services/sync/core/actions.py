@@ -18,7 +18,7 @@ from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config, normal_text
 from services.sync.core.rules import key_of
 from services.sync.core.slice import Slice
-from services.sync.core.state import Acting, Applied, Doable, Half, Link, Record
+from services.sync.core.state import Acting, Applied, Doable, Half, Link, Record, is_action
 
 
 def act(
@@ -42,7 +42,9 @@ def act(
     half = replace(
         half,
         applied={key: each for key, each in applied.items() if key not in over},
-        refused={key: each for key, each in half.refused.items() if ":" not in key or key in wanted or key in applied},
+        refused={
+            key: each for key, each in half.refused.items() if not is_action(key) or key in wanted or key in applied
+        },
     )
     link = link.with_half(side, half)
     for key, each in sorted(half.applied.items()):

@@ -9,8 +9,8 @@ import msgspec
 import phonenumbers
 
 from services.contracts.app import Ability, Field, FieldType, Manifest
-from services.contracts.connection import Connection
-from services.contracts.contact import Address, Contact, PersonName, Side, Value, Values
+from services.contracts.connection import Connection, MappingLine
+from services.contracts.contact import SIDES, Address, Contact, PersonName, Side, Value, Values
 from services.sync.core.identity import normal_address
 from services.sync.core.names import split, tidy, told
 from services.sync.core.state import Base, Normal
@@ -80,7 +80,7 @@ def compile_config(
 ) -> Config:
     """Return the connection in force. `manifests` holds the manifest of each of its two accounts, by account."""
     left, right = manifests[connection.left], manifests[connection.right]
-    off = {line.default for line in connection.mappings if not line.enabled}
+    off = {line.default for line in connection.mappings if line.default and not line.enabled}
     lines = tuple(
         Line(id=a.canonical or "", left=a, right=b, flow=flow)
         for a in left.fields
@@ -90,14 +90,37 @@ def compile_config(
         and a.canonical not in off
         and (flow := _flow(connection, a, b)) is not None
     )
+    own = tuple(line for each in connection.mappings if (line := _own(connection, left, right, each)) is not None)
     return Config(
-        connection=connection, version=version, paused=paused, removed=removed, left=left, right=right, lines=lines
+        connection=connection,
+        version=version,
+        paused=paused,
+        removed=removed,
+        left=left,
+        right=right,
+        lines=lines + own,
     )
 
 
-def _flow(connection: Connection, left: Field, right: Field) -> Flow | None:
-    into_left = connection.writes("left") and left.writable and convertible(right.type, left.type)
-    into_right = connection.writes("right") and right.writable and convertible(left.type, right.type)
+def _own(connection: Connection, left: Manifest, right: Manifest, line: MappingLine) -> Line | None:
+    """Return a line that a person made, or None if it is off or can't flow (the file's check has said so)."""
+    a, b = left.field(line.left), right.field(line.right)
+    if line.default or not line.enabled or a is None or b is None:
+        return None
+    into: frozenset[Side] = frozenset(
+        side
+        for side in SIDES
+        if line.direction in (None, "two_way") or (line.direction == "left_to_right") == (side == "right")
+    )
+    flow = _flow(connection, a, b, into)
+    return None if flow is None else Line(id=f"{a.path}={b.path}", left=a, right=b, flow=flow)
+
+
+def _flow(connection: Connection, left: Field, right: Field, into: frozenset[Side] = frozenset(SIDES)) -> Flow | None:
+    into_left = "left" in into and connection.writes("left") and left.writable and convertible(right.type, left.type)
+    into_right = (
+        "right" in into and connection.writes("right") and right.writable and convertible(left.type, right.type)
+    )
     if into_left and into_right:
         return "both"
     return "left" if into_left else "right" if into_right else None

@@ -62,8 +62,9 @@ class Match:
         unknown = [told(each.condition) for each in self.said if each.holds is None]
         if unknown:
             return f"rule {self.number} isn't decided yet: {', '.join(unknown)}"
-        conditions = ", ".join(told(each.condition) for each in self.said) or "it takes every contact"
-        return f"rule {self.number} matches: {conditions}"
+        if not self.said:
+            return f"rule {self.number} takes every contact of this side"
+        return f"rule {self.number} matches: {', '.join(told(each.condition) for each in self.said)}"
 
 
 def matches(config: Config, side: Side, record: Record, *, there: bool | None) -> tuple[Match, ...]:

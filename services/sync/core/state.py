@@ -87,6 +87,14 @@ class LineWrite(msgspec.Struct, frozen=True, array_like=True):
     wanted: Normal
 
 
+_ACTIONS = ("tag:", "untag:", "text:")
+
+
+def is_action(key: str) -> bool:
+    """Whether a refusal's key is that of a rule's action; else it is a mapping line's, or `*` for a whole create."""
+    return key.startswith(_ACTIONS)
+
+
 Doable: TypeAlias = SetTag | SetText
 
 

@@ -5,7 +5,7 @@ import msgspec
 from services.contracts.connection import Direction
 from services.contracts.contact import SIDES, Contact, Side, Values
 from services.sync.core.mapping import Config, Line, agree, normal_view, observed, wanted_values
-from services.sync.core.state import Base, Half, Hold, LineWrite, Link, Normal, Refusal, other
+from services.sync.core.state import Base, Half, Hold, LineWrite, Link, Normal, Refusal, is_action, other
 
 
 class Want(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +111,7 @@ def sort_wants(
 ) -> Sorted:
     """Sort one side's wants: to send, held for a person (B10), refused before (P15) or impossible here (D10)."""
     # Refusals of tags and of rules' actions aren't lines'.
-    kept = {key for key in half.refused if key in undecided or key == "untag" or ":" in key}
+    kept = {key for key in half.refused if key in undecided or key == "untag" or is_action(key)}
     refused = {key: half.refused[key] for key in kept}
     held = {key: hold for key, hold in half.held.items() if key in undecided}
     send, holding, resting = [], [], []

@@ -1,0 +1,53 @@
+"""The HTTP server and the address it listens on."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from services.runtime.settings import Settings
+
+
+class PortTakenError(Exception):
+    """The address to listen on can't be had."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the whole process stops together."""
+
+    def __init__(self, app: ASGIApp, *, grace: int, date_header: bool = True) -> None:
+        """`grace`: seconds that requests under way get when it stops."""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                date_header=date_header,
+                server_header=False,
+                timeout_graceful_shutdown=grace,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process."""
+        yield
+
+
+def bound(settings: Settings) -> socket.socket:
+    """Return a socket listening on the settings' address. Raises `PortTakenError`."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise PortTakenError(
+            f"Can't listen on {settings.listen} ({error.strerror}): stop what uses it, or set CONTACTSYNC_LISTEN."
+        ) from None
+    return listener
