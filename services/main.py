@@ -36,6 +36,7 @@ from services.runtime.settings import Settings
 from services.runtime.store import Store
 from services.runtime.store.embedded import AlreadyRunning, EmbeddedPostgres
 from services.runtime.store.migrate import check, migrate
+from services.runtime.tokens import StoreKeeper
 from services.sync.service import Sync
 
 ROLES = frozenset({"ingest", "sync", "connectors"})
@@ -59,6 +60,7 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     client: httpx2.AsyncClient
     apps: Mapping[str, App]
     metrics: Metrics
+    keeper: StoreKeeper
     watch: Callable[[], Coroutine[Any, Any, NoReturn]] | None = None
     """Ends by an exception when the bundled PostgreSQL can't be kept running."""
 
@@ -90,6 +92,8 @@ async def installed(settings: Settings) -> AsyncIterator[Installation]:
         clock = DatabaseClock()
         await clock.measure(_ask(store))
         client = await stack.enter_async_context(http.client())
+        keeper = StoreKeeper(store, safe)
+        stack.push_async_callback(keeper.aclose)
         yield Installation(
             settings=settings,
             store=store,
@@ -99,6 +103,7 @@ async def installed(settings: Settings) -> AsyncIterator[Installation]:
             client=client,
             apps=apps,
             metrics=Metrics(),
+            keeper=keeper,
             watch=watch,
         )
 
@@ -205,6 +210,7 @@ def _runner(installation: Installation, holder: str) -> Runner:
         http=installation.client,
         holder=holder,
         metrics=installation.metrics,
+        keeper=installation.keeper,
     )
 
 
@@ -222,6 +228,7 @@ def _ingest(
             credentials=registered.credentials,
             http=installation.client,
             clock=installation.clock,
+            keeper=installation.keeper,
         )
 
     pollers = Pollers(

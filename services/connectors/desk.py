@@ -24,6 +24,7 @@ from services.runtime.clock import Clock
 from services.runtime.metrics import Metrics
 from services.runtime.secrets import SecretsError
 from services.runtime.store import Connection, Store
+from services.runtime.tokens import Keeper
 
 T = TypeVar("T")
 Unseal: TypeAlias = Callable[[str, str, bytes], tuple[str, ...]]
@@ -42,7 +43,7 @@ _CREDENTIALS = "SELECT field, sealed FROM registry.credential WHERE account = $1
 class Desk:
     """One account as its worker sees it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice that its caller makes by name
         self,
         app: App,
         account: str,
@@ -53,6 +54,7 @@ class Desk:
         http: httpx2.AsyncClient,
         holder: str,
         metrics: Metrics,
+        keeper: Keeper | None = None,
     ) -> None:
         self.app = app
         self.account = account
@@ -69,6 +71,7 @@ class Desk:
         self.log = structlog.get_logger().bind(app=app.manifest.name, account=account)
         self._unseal = unseal
         self._http = http
+        self._keeper = keeper
         self._refreshed: float | None = None
         self._settings: str | None = None
         self._changed_at: datetime | None = None
@@ -208,4 +211,5 @@ class Desk:
             credentials=credentials,
             http=self._http,
             clock=self.clock,
+            keeper=self._keeper,
         )

@@ -23,6 +23,7 @@ from services.runtime.log.errors import is_passing
 from services.runtime.log.progress import Progress
 from services.runtime.metrics import Metrics
 from services.runtime.store import Store, Wakeups
+from services.runtime.tokens import Keeper
 
 PROGRESS = Progress("connectors")
 LEASE_SECONDS = 30.0
@@ -52,7 +53,7 @@ class Runner:
     next process of this name (a pod's, for instance) takes over from it at once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice that its caller makes by name
         self,
         apps: Mapping[str, App],
         store: Store,
@@ -63,6 +64,7 @@ class Runner:
         http: httpx2.AsyncClient,
         holder: str,
         metrics: Metrics,
+        keeper: Keeper | None = None,
     ) -> None:
         self._apps = apps
         self._store = store
@@ -72,6 +74,7 @@ class Runner:
         self._http = http
         self._holder = holder
         self._metrics = metrics
+        self._keeper = keeper
         self._workers: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
         self._new = asyncio.Event()
         self._elsewhere: set[str] = set()
@@ -177,6 +180,7 @@ class Runner:
             http=self._http,
             holder=self._holder,
             metrics=self._metrics,
+            keeper=self._keeper,
         )
         worker = Worker(desk, self._log)
         task = asyncio.create_task(worker.run(), name=f"worker-{account}")

@@ -14,6 +14,7 @@ from services.contracts.app import CursorLost, Delivery, Gone, Manifest, Page, R
 from services.contracts.commands import Write
 from services.contracts.receipts import Refused, Stale, Unchanged, Written
 from services.runtime.clock import Clock
+from services.runtime.tokens import Keeper
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     http: httpx2.AsyncClient
     clock: Clock
     """The database's clock: orders of observations are taken from it where the app dates nothing itself."""
+    keeper: Keeper | None = None
+    """Where tokens that rotate are kept; None: nowhere, an app keeps them in memory."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from services.contracts.app import Delivery, Seen
 from services.runtime.app import Access, App
 from services.runtime.clock import Clock, ManualClock, SystemClock
 from tests.connectors.google_rig import google_bench
+from tests.connectors.quickbooks_rig import quickbooks_bench
 
 Open: TypeAlias = Callable[[Path], contextlib.AbstractAsyncContextManager[Bench]]
 SECRET = "whsec_sandbox"
@@ -164,4 +165,9 @@ async def carddav_bench(folder: Path) -> AsyncIterator[Bench]:
             await bench.transport.aclose()
 
 
-BENCHES: Mapping[str, Open] = {"stripe": stripe_bench, "carddav": carddav_bench, "google_contacts": google_bench}
+BENCHES: Mapping[str, Open] = {
+    "stripe": stripe_bench,
+    "carddav": carddav_bench,
+    "google_contacts": google_bench,
+    "quickbooks": quickbooks_bench,
+}

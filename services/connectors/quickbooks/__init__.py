@@ -1,0 +1,1 @@
+"""QuickBooks Online: customers of one company."""

@@ -1,0 +1,165 @@
+"""Customers written: made with our mark under a name nobody else has, changed under their SyncToken."""
+
+from services.connectors.quickbooks import body, lookup
+from services.connectors.quickbooks.client import Answer, Client, Failure
+from services.connectors.quickbooks.customer import Customer, Json, addresses, customer, remembered, text
+from services.connectors.quickbooks.error import NOT_FOUND, STALE, TAKEN, before_write, unreadable
+from services.connectors.quickbooks.manifest import NAME_LENGTH
+from services.connectors.quickbooks.name import candidates
+from services.contracts.app import Gone, Trouble
+from services.contracts.commands import Create, Tag, Untag, Update, Write
+from services.contracts.envelope import derived
+from services.contracts.receipts import Refused, Stale, Unchanged, Written
+from services.runtime.app import Attempt
+
+GONE = Refused(reason="The customer isn't in QuickBooks any more, or is inactive.", code="gone", gone=True)
+_PATH = "customer"
+
+
+class Writer:
+    """Writes for one account."""
+
+    def __init__(self, client: Client, attempt: Attempt) -> None:
+        self._client = client
+        self._attempt = attempt
+
+    async def write(self, command: Write) -> Written | Unchanged | Refused | Stale | Trouble:
+        """Send one write once. A name that is taken costs further tries, a lost guard a reading and one (P14)."""
+        match command:
+            case Create() | Update() if refused := body.unwritable(command.fields):
+                return refused
+            case Create():
+                return await self._create(command)
+            case Update():
+                return await self._update(command)
+            case Tag() | Untag():
+                return Refused(reason="QuickBooks has no labels for customers.", code="no_tags")
+
+    async def _create(self, command: Create) -> Written | Refused | Trouble:
+        built = body.new(command.fields, command.aim.link)
+        if isinstance(built, Refused):
+            return built
+        given, wanted = built
+        names = names_for(wanted, command)
+        taken: set[str] | None = None
+        if self._attempt.n:
+            found = await self._ours(command, names)
+            if not isinstance(found, set):
+                return found
+            taken = found
+        for name in names:
+            if taken is not None and name.casefold() in taken:
+                continue
+            answer = await self._post({**given, "DisplayName": name}, name)
+            if not (isinstance(answer, Failure) and answer.key == TAKEN):
+                return self._written(answer)
+            if taken is None:
+                found = await self._ours(command, names)
+                if not isinstance(found, set):
+                    return found
+                taken = found
+        return _all_taken()
+
+    async def _ours(self, command: Create, names: list[str]) -> Written | Trouble | set[str]:
+        """Return the customer that this create made before, or else which of the names are taken by customers."""
+        rows = await lookup.called(self._client, names)
+        if isinstance(rows, Trouble):
+            return before_write(rows)
+        # An inactive one is what an earlier create of this link made, and somebody deleted.
+        made = next((row for row in rows if row.active and row.mark == command.aim.link), None)
+        if made is not None:
+            return Written(contact_id=made.id, seen=made.observation(), looked=True)
+        return {text(row.raw, "DisplayName").casefold() for row in rows}
+
+    async def _update(self, command: Update) -> Written | Unchanged | Refused | Stale | Trouble:
+        known = remembered(command.object)
+        if known is None or known.id != command.contact_id or known.guard != command.guard:
+            return await self._update_fresh(command, None)
+        changes = body.changed(known.raw, command.fields)
+        if not changes:
+            # Nothing to write into it, as far as the observation goes: so the customer decides.
+            return await self._update_fresh(command, None)
+        answer = await self._change(known, changes)
+        if isinstance(answer, Failure) and answer.key == STALE:
+            return await self._update_fresh(command, command.guard)
+        return answer if isinstance(answer, Refused | Unchanged) else self._written(answer)
+
+    async def _update_fresh(
+        self, command: Update, refused: str | None
+    ) -> Written | Unchanged | Refused | Stale | Trouble:
+        """Read the customer, and write once under what was read if it still is what the decision saw (P14).
+
+        `refused` is the SyncToken that QuickBooks didn't take.
+        """
+        found = await lookup.look(self._client, command.contact_id)
+        if isinstance(found, Trouble):
+            return before_write(found)
+        if isinstance(found, Gone) or not found.active:
+            return GONE
+        if found.guard == refused:
+            return Trouble(key="behind", detail="QuickBooks shows the customer as it was before: its reading lags.")
+        seen = found.observation()
+        if any(seen.contact.fields.get(path, ()) != command.expected.get(path, ()) for path in command.fields):
+            return Stale(seen=seen)
+        changes = body.changed(found.raw, command.fields)
+        if not changes:
+            return Unchanged(contact_id=found.id, seen=seen)
+        answer = await self._change(found, changes)
+        if isinstance(answer, Failure) and answer.key == STALE:
+            return Stale(seen=seen)
+        return answer if isinstance(answer, Refused | Unchanged) else self._written(answer)
+
+    async def _change(self, known: Customer, changes: Json) -> Answer | Failure | Trouble | Refused | Unchanged:
+        """Send a sparse update under the customer's version; another name is tried while the one is taken."""
+        frame = {"Id": known.id, "SyncToken": known.guard, "sparse": True}
+        wanted = changes.pop("DisplayName", None)
+        if wanted is None:
+            return await self._post({**frame, **changes}, known.guard)
+        email = next(iter(addresses({**known.raw, **changes})), "")
+        for name in (each for each in candidates(wanted, email) if len(each) <= NAME_LENGTH):
+            if name == text(known.raw, "DisplayName"):
+                # It bears the addition already, since its name was taken before.
+                if not changes:
+                    return Unchanged(contact_id=known.id, seen=known.observation())
+                return await self._post({**frame, **changes}, known.guard)
+            answer = await self._post({**frame, **changes, "DisplayName": name}, f"{known.guard} {name}")
+            if not (isinstance(answer, Failure) and answer.key == TAKEN):
+                return answer
+        return _all_taken()
+
+    async def _post(self, given: Json, what: str) -> Answer | Failure | Trouble:
+        """Send the request. Its `requestid` is the same whenever the same is sent, and only then.
+
+        https://blogs.intuit.com/2015/04/06/15346: a repeated one gets the first one's answer. How long it is
+        remembered isn't said, so that nothing here relies on it.
+        """
+        ident = derived("quickbooks", self._attempt.key, what)
+        return await self._client.ask("POST", _PATH, {"requestid": ident}, given)
+
+    def _written(self, answer: Answer | Failure | Trouble) -> Written | Refused | Trouble:
+        match answer:
+            case Failure() if answer.key == NOT_FOUND:
+                return GONE
+            case Failure():
+                return answer.trouble()
+            case Trouble():
+                return answer
+            case Answer():
+                one = answer.decoded(lookup.One)
+        if isinstance(one, Trouble):
+            return one
+        found = customer(one.customer)
+        if found is None:
+            return unreadable()
+        return Written(contact_id=found.id, seen=found.observation(), ms=answer.ms, replayed=self._attempt.n > 0)
+
+
+def names_for(wanted: str, command: Create) -> list[str]:
+    """Return the DisplayNames that a create tries, in order."""
+    email = next((value for value in command.fields.get("PrimaryEmailAddr", ()) if isinstance(value, str)), "")
+    return [name for name in candidates(wanted, email) if len(name) <= NAME_LENGTH]
+
+
+def _all_taken() -> Refused:
+    reason = "Customers, vendors or employees are called so, and also with an address or a number behind it."
+    return Refused(reason=f"name: {reason} Rename one of them.", code=TAKEN, fields=("name",))
