@@ -11,7 +11,7 @@ from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config, can_tag
 from services.sync.core.pairing import duplicate, in_flight
 from services.sync.core.slice import Slice, clear
-from services.sync.core.state import Half, Link, Merged, Record, other
+from services.sync.core.state import Half, Link, Merged, Record, moved_to, other
 
 TRASH = "PieSync Trash"
 """The tag of a contact whose partner was deleted; the name that the people who use it know."""
@@ -37,6 +37,13 @@ def gone(state: Slice, config: Config, link: Link, left: Record, right: Record) 
     if link.status == "tombstone":
         if not _merged(state, config, link, side, deleted, survivor):
             _tag(state, config, link, other(side), survivor)
+        return
+    if link.status == "outside" and link.paired:
+        # A survivor isn't used to make the deleted contact anew (E4), whoever deleted it; and it gets no tag.
+        survivor_side = other(side)
+        half = replace(link.half(survivor_side), tag="final")
+        kept = clear(replace(link.with_half(survivor_side, half), status="tombstone"))
+        state.decide(link, kept, config, "nothing", "a contact outside the sync was deleted: nothing is tagged")
         return
     if link.status != "active":
         ended = clear(replace(link, status="ended"))
@@ -85,7 +92,7 @@ def _merged(state: Slice, config: Config, link: Link, side: Side, deleted: Recor
         return True
     if theirs is not None:
         state.put_link(clear(replace(theirs, status="ended", alias_of=link.id)))
-    half = replace(link.half(side), contact_id=heir.contact_id, refused={}, held={})
+    half = moved_to(link.half(side), heir.contact_id)
     moved = clear(replace(link.with_half(side, half), base={}))
     state.decide(link, moved, config, "merged", "merged by hand: the link moves on")
     return True

@@ -7,6 +7,7 @@ from services.contracts.commands import Version
 from services.contracts.contact import SIDES, Contact, Side
 from services.contracts.envelope import derived
 from services.contracts.events import ContactChanged
+from services.sync.core.actions import noticed_text
 from services.sync.core.mapping import Config, Line, normal_view, observed
 from services.sync.core.slice import Slice
 from services.sync.core.state import Base, Expected, Half, LineWrite, Link, Overwritten, other
@@ -45,7 +46,13 @@ def notice(state: Slice, event: ContactChanged) -> None:
                 continue
             for expected in half.expects:
                 if event.label in _keys(link, side, expected.version):
-                    state.put_link(link.with_half(side, _noticed(config, half, side, expected, event)))
+                    half = _noticed(config, half, side, expected, event)
+            texts = [each.version for each in half.applied.values()]
+            texts += [half.pending.version] if half.pending is not None and half.pending.doing is not None else []
+            for version in texts:
+                if event.label in _keys(link, side, version):
+                    half = noticed_text(half, version, event.prior)
+            state.put_link(state.links[link.id].with_half(side, half))
 
 
 def _keys(link: Link, side: Side, version: Version) -> set[str]:

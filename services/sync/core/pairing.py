@@ -11,7 +11,7 @@ from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config, normal_view, observed, wanted_values
 from services.sync.core.rules import Verdict, judge
 from services.sync.core.slice import Slice, clear
-from services.sync.core.state import Finding, Half, LineWrite, Link, Record, Refusal, other
+from services.sync.core.state import Finding, Half, LineWrite, Link, Record, Refusal, moved_to, other
 from services.sync.core.values import too_long
 
 FIND_FRESH = 5_000_000
@@ -124,8 +124,9 @@ def duplicate(state: Slice, config: Config, link: Link, theirs: Link) -> None:
 
 def _sought(state: Slice, config: Config, link: Link, target: Side, record: Record) -> Link:
     """Return the link with what is seen of the other account: whether a contact there has one of its addresses (B6)."""
-    if link.there is None and state.sharing(config.account(target), record.addresses):
-        return replace(link, there=True)
+    half = link.half(other(target))
+    if half.there is None and state.sharing(config.account(target), record.addresses):
+        return link.with_half(other(target), replace(half, there=True))
     return link
 
 
@@ -149,8 +150,8 @@ def _matched(state: Slice, config: Config, link: Link, side: Side, record: Recor
             waiting = state.waiting(link, "receipt", theirs.id)
             state.decide(link, waiting, config, "wait", "the contact it matches has a create of ours under way")
             return True
-        mine = judge(config, side, record, there=link.there)
-        its = judge(config, target, match, there=theirs.there if theirs is not None and theirs.there is False else True)
+        mine = judge(config, side, record, there=link.half(side).there)
+        its = judge(config, target, match, there=theirs is None or theirs.half(target).there is not False)
         if mine.holds or its.holds:
             _join(state, config, link, theirs, side, match, rule=side if mine.holds else target)
             return True
@@ -164,7 +165,7 @@ def _take_up(state: Slice, config: Config, link: Link, theirs: Link, side: Side,
         state.decide(link, waiting, config, "wait", "the link it returns to has a write under way")
         return
     _alias(state, config, link, theirs)
-    half = replace(theirs.half(side), contact_id=record.contact_id, refused={}, held={})
+    half = moved_to(theirs.half(side), record.contact_id)
     back = clear(replace(theirs.with_half(side, half), status="active", base={}))
     state.decide(theirs, back, config, "link", "a contact with its address is back")
 
@@ -189,10 +190,10 @@ def _join(
     state.release(keep)
     its = target if keep is link else side
     partner = match.contact_id if keep is link else link.half(side).contact_id
-    kept_half = replace(keep.half(its), contact_id=partner, refused={}, held={})
+    there = None if gone is None else gone.half(its).there
+    kept_half = replace(keep.half(its), contact_id=partner, there=there, refused={}, held={})
     joined = clear(keep.with_half(its, kept_half))
-    there = True if keep.there is None else keep.there
-    joined = replace(joined, status="active", base={}, finding=None, rule=rule, there=there)
+    joined = replace(joined, status="active", base={}, finding=None, rule=rule)
     state.decide(before, joined, config, "link", "matched by e-mail address")
 
 
@@ -205,7 +206,7 @@ def _create(state: Slice, config: Config, link: Link, side: Side, record: Record
     target = other(side)
     link = replace(link, status="pairing")
     before = state.links[link.id]
-    taken = judge(config, side, record, there=link.there)
+    taken = judge(config, side, record, there=link.half(side).there)
     if taken.holds is False:
         _outside(state, config, before, link, taken)
         return
@@ -231,7 +232,7 @@ def _create(state: Slice, config: Config, link: Link, side: Side, record: Record
     if not _asked(state, config, link, before, target, covered):
         return
     if taken.holds is None:
-        link = replace(link, there=False)
+        link = link.with_half(side, replace(link.half(side), there=False))
         taken = judge(config, side, record, there=False)
         if not taken.holds:
             _outside(state, config, before, link, taken)
@@ -239,7 +240,8 @@ def _create(state: Slice, config: Config, link: Link, side: Side, record: Record
     aim, half = issue(state, config, link, target)
     command = Create(aim=aim, fields=fields, addresses=body_addresses)
     half = replace(half, pending=send(state, config, command, lines), refused=refused)
-    created = clear(replace(link.with_half(target, half), rule=side, finding=None, there=bool(link.there)))
+    asked = replace(link.half(side), there=bool(link.half(side).there))
+    created = clear(replace(link.with_half(target, half).with_half(side, asked), rule=side, finding=None))
     reason = f"no contact of the other account has its address; {taken.why}"
     state.decide(before, created, config, "create", reason, *lines)
 

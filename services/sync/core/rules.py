@@ -196,7 +196,7 @@ def _values(path: str, contact: Contact, manifest: Manifest) -> tuple[list[str],
     type_ = field.type if field is not None else "text"
 
     def normalized(text: str) -> str:
-        return normal_text(text, type_).casefold() if type_ in ("email", "phone", "text") else text.strip().casefold()
+        return normal_text(text, type_ if type_ in ("email", "phone") else "text").casefold()
 
     return texts, normalized
 
@@ -204,12 +204,14 @@ def _values(path: str, contact: Contact, manifest: Manifest) -> tuple[list[str],
 def _text(value: Value, part: str) -> str:
     match value:
         case str():
-            return value
+            return "" if part else value
+        case PersonName() | Address() if part:
+            return str(getattr(value, part)) if part in value.__struct_fields__ else ""
         case PersonName():
-            return str(getattr(value, part, "")) if part else join(value)
+            return join(value)
         case Address():
             lines = (value.line1, value.line2, value.postal_code, value.city, value.state, value.country)
-            return str(getattr(value, part, "")) if part else ", ".join(line for line in lines if line)
+            return ", ".join(line for line in lines if line)
         case _:
             assert_never(value)
 
@@ -219,17 +221,17 @@ def _fits(operator: Operator, value: str, wanted: list[str]) -> bool:
         case "equals" | "one_of":
             return value in wanted
         case "contains":
-            return wanted[0] in value
+            return any(part in value for part in wanted)
         case "starts_with":
-            return value.startswith(wanted[0])
+            return value.startswith(tuple(wanted))
         case "ends_with":
-            return value.endswith(wanted[0])
+            return value.endswith(tuple(wanted))
         case "is_not_empty":
             return True
         case "greater":
-            return _compared(value, wanted[0]) == 1
+            return any(_compared(value, limit) == 1 for limit in wanted)
         case "less":
-            return _compared(value, wanted[0]) == -1
+            return any(_compared(value, limit) == -1 for limit in wanted)
         case _:
             raise AssertionError(f"{operator} is asked by its opposite")
 

@@ -24,7 +24,7 @@ from services.sync.core.identity import link_id
 from services.sync.core.mapping import Config, normal_view, observed
 from services.sync.core.overwrite import forgotten
 from services.sync.core.slice import Slice, clear
-from services.sync.core.state import Base, Half, Link, Pending, Refusal, Wait
+from services.sync.core.state import Base, Finding, Half, Link, Pending, Refusal, Wait
 
 ACCOUNT_AGAIN = 300_000_000
 """Microseconds after which an account that was away is tried again, should the news of its return be lost."""
@@ -98,7 +98,7 @@ def _written(
     looked = isinstance(outcome, Written) and outcome.looked
     before = link
     if pending.doing is not None:
-        half = acted(half, pending.doing, seen, changed=isinstance(outcome, Written))
+        half = acted(half, pending, pending.doing, seen, changed=isinstance(outcome, Written))
     elif pending.kind == "tag" and isinstance(outcome, Written):
         half = replace(half, tag="ours", tag_order=None if seen is None else seen.order)
     elif pending.kind == "untag":
@@ -208,10 +208,18 @@ def fold_find(state: Slice, config: Config, answer: Found | Absent) -> bool:
         return False
     if isinstance(answer, Found):
         known = [state.records.get((answer.account, contact_id)) for contact_id in answer.contact_ids]
+        there = all(record is not None and record.live for record in known)
+        # An app may search more loosely than by equality: a hit that has another address is none.
+        if there and not any(record is not None and answer.address in record.addresses for record in known):
+            return _none_found(state, config, link, finding, answer.address)
         waiting = replace(state.waiting(link, "find", answer.account, until=state.now + HITS_AGAIN), finding=None)
         state.decide(link, waiting, config, "found", "the target has a contact with its address")
-        return all(record is not None and record.live for record in known)
-    left = tuple(address for address in finding.open if address != answer.address)
+        return there
+    return _none_found(state, config, link, finding, answer.address)
+
+
+def _none_found(state: Slice, config: Config, link: Link, finding: Finding, address: str) -> bool:
+    left = tuple(each for each in finding.open if each != address)
     answered = replace(finding, open=left, answered=state.now)
     after = replace(link, finding=answered, wait=link.wait if left else None)
     state.decide(link, after, config, "absent", "the target has no contact with that address")

@@ -114,6 +114,8 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     action: Doable
     undo: bool
+    version: Version
+    """Of the write that did it."""
     replaced: Values = ()
     order: Order | None = None
     """When it was seen done; a later observation without it means that a person took it back."""
@@ -187,11 +189,19 @@ class Half(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     held: dict[str, Hold] = msgspec.field(default_factory=dict)
     expects: tuple[Expected, ...] = ()
     overwritten: dict[str, Overwritten] = msgspec.field(default_factory=dict)
+    there: bool | None = None
+    """Whether the other account had a contact with one of its addresses when it was first asked (B6)."""
     applied: dict[str, Applied] = msgspec.field(default_factory=dict)
     """Key of a rule's action -> how we did it."""
     tag: Literal["none", "ours", "final"] = "none"
     tag_order: Order | None = None
     """When our tag was seen set; a later observation without it means that a person removed it."""
+
+
+def moved_to(half: Half, contact_id: str) -> Half:
+    """Return the half with another contact: what is remembered of the one before doesn't count for it."""
+    half = msgspec.structs.replace(half, contact_id=contact_id, there=None, refused={}, held={})
+    return msgspec.structs.replace(half, expects=(), overwritten={}, applied={})
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -245,8 +255,6 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     wait: Wait | None = None
     rule: Side | None = None
     """The side whose rule brought it in."""
-    there: bool | None = None
-    """Whether the other account had a contact with one of its addresses when it was first asked (B6)."""
     direction: Direction = "two_way"
     """The direction its last decision was taken under."""
     config_version: int = 0
