@@ -13,6 +13,7 @@ from services.connectors import discover
 from services.connectors.restore import restore as restore_connectors
 from services.contracts.app import Manifest
 from services.runtime.clock import SystemClock
+from services.runtime.log import EVENTS, RECEIPTS, Partition
 from services.runtime.log.open import log_of
 from services.runtime.log.topics import topics
 from services.runtime.registry import pause as pausing
@@ -61,16 +62,18 @@ async def migrate_store(*, restored: bool) -> int:
             say("The database is up to date.")
         async with log_of(settings, store) as log:
             await log.create_topics(topics(apps))
-        if restored:
-            await _restored(store, {name: app.manifest for name, app in apps.items()})
+            if restored:
+                bounds = {**await log.bounds(EVENTS), **await log.bounds(RECEIPTS)}
+                ends = {place: end for place, (_, end) in bounds.items()}
+                await _restored(store, {name: app.manifest for name, app in apps.items()}, ends)
     return 0
 
 
-async def _restored(store: Store, manifests: Mapping[str, Manifest]) -> None:
+async def _restored(store: Store, manifests: Mapping[str, Manifest], ends: Mapping[Partition, int]) -> None:
     async def work(database: Connection) -> tuple[int, int]:
         incarnation: int = await database.fetchval(_NEXT_INCARNATION)
         await restore_connectors(database)
-        return incarnation, await restore_sync(database, manifests)
+        return incarnation, await restore_sync(database, manifests, ends)
 
     incarnation, links = await store.retrying(work)
     say(

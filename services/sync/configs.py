@@ -12,7 +12,7 @@ from services.sync.core.mapping import Config, compile_config
 
 _CONNECTIONS = "SELECT body, version, paused_at, removed_at FROM registry.connection ORDER BY name"
 _ACCOUNTS = "SELECT name, app, settings, removed_at FROM registry.account ORDER BY name"
-_INCARNATION = "SELECT n FROM registry.incarnation"
+_INCARNATION = "SELECT n, EXISTS (SELECT FROM sync.catching_up) AS catching_up FROM registry.incarnation"
 
 
 class MissingAppError(Exception):
@@ -33,6 +33,8 @@ class Configs:
     manifests: dict[str, Manifest]
     """By account."""
     incarnation: int
+    catching_up: bool = False
+    """The database was restored from a copy, and the log isn't read again yet up to where it stood then."""
 
 
 async def read_configs(database: Database, manifests: Mapping[str, Manifest]) -> Configs:
@@ -55,4 +57,7 @@ async def read_configs(database: Database, manifests: Mapping[str, Manifest]) ->
                 paused=row["paused_at"] is not None,
                 removed=row["removed_at"] is not None,
             )
-    return Configs(connections=compiled, manifests=accounts, incarnation=await database.fetchval(_INCARNATION))
+    now = await database.fetchrow(_INCARNATION)
+    if now is None:
+        raise AssertionError("the migrations put one row there")
+    return Configs(connections=compiled, manifests=accounts, incarnation=now["n"], catching_up=now["catching_up"])

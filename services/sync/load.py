@@ -68,6 +68,7 @@ async def load(
         configs=dict(configs.connections),
         manifests=configs.manifests,
         scanned=scanned,
+        catching_up=configs.catching_up,
     )
     for row in records:
         key = (row["account"], row["contact_id"])

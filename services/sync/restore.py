@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from services.contracts.app import Manifest
+from services.runtime.log import Partition
 from services.runtime.store import Connection as Database
 from services.sync.closure import Keys
 from services.sync.configs import Configs, read_configs
@@ -11,16 +12,26 @@ from services.sync.transact import Cause, LocksShortError, fold_into
 
 CHUNK = 200
 _FENCE = "UPDATE sync.progress SET epoch = epoch + 1"
+_CATCH_UP = """
+INSERT INTO sync.catching_up (topic, partition, upto) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
+    ON CONFLICT (topic, partition) DO UPDATE SET upto = excluded.upto
+"""
 _UNSETTLED = "SELECT id::text FROM sync.link WHERE unsettled > 0 ORDER BY id"
 
 
-async def restore(database: Database, manifests: Mapping[str, Manifest]) -> int:
+async def restore(database: Database, manifests: Mapping[str, Manifest], ends: Mapping[Partition, int]) -> int:
     """Retire every unsettled write, and have the contacts they went to looked at first; return how many links had one.
+
+    `ends`: where the log's events and receipts end now. Until they are read up to there nothing is decided.
 
     Runs in the caller's transaction, after the incarnation was raised there. Whoever still works on the partitions is
     fenced. `manifests` is by app.
     """
     await database.execute(_FENCE)
+    places = sorted(ends)
+    await database.execute(
+        _CATCH_UP, [place.topic for place in places], [place.number for place in places], [ends[at] for at in places]
+    )
     links = [row["id"] for row in await database.fetch(_UNSETTLED)]
     configs = await read_configs(database, manifests)
     for start in range(0, len(links), CHUNK):

@@ -15,6 +15,7 @@ from services.sync.configs import Configs, MissingAppError, read_configs
 from services.sync.core.issue import RESEND
 from services.sync.core.take import Reconsider, Sighted
 from services.sync.transact import Cause, transact
+from services.sync.worker import GROUP
 
 CHUNK = 100
 IDLE = 0.25
@@ -50,6 +51,13 @@ SELECT c.contact_id FROM sync.contact c
  WHERE c.account = $1 AND NOT c.deleted AND NOT EXISTS (
        SELECT FROM sync.link l WHERE l.connection = $2 AND l.{side}_id = c.contact_id AND l.status <> 'ended')
  ORDER BY c.seq LIMIT $3
+"""
+# A partition without progress is new to sync: it is read from its start, and counts as soon as it was.
+_CAUGHT_UP = """
+DELETE FROM sync.catching_up WHERE NOT EXISTS (
+    SELECT FROM sync.catching_up c LEFT JOIN sync.progress p
+        ON (p.grp, p.topic, p.partition) = ($1, c.topic, c.partition)
+     WHERE coalesce(p.next_offset, 0) < c.upto)
 """
 _SUSPECTS = "SELECT account, contact_id FROM sync.suspect WHERE NOT held LIMIT $1"
 _LOOKED = """
@@ -93,6 +101,8 @@ class Sweeper:
 
     async def sweep(self) -> bool:
         """Reconsider what is due, a chunk of each kind; return whether there was anything."""
+        if await self._store.execute(_CAUGHT_UP, GROUP) != "DELETE 0":
+            structlog.get_logger().info("caught_up_after_restore")
         done = [
             await self._woken(),
             await self._due(),

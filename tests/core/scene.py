@@ -163,8 +163,6 @@ def pair_of(
     return scene
 
 
-def alone(*rules: Rule, manifests: dict[str, Manifest] | None = None) -> Scene:
+def alone(*rules: Rule, manifests: dict[str, Manifest] | None = None, direction: Direction = "two_way") -> Scene:
     """Return a scene without any contact under these rules; both first scans have ended."""
-    return Scene(Bench(connection=connection(*rules), manifests=manifests or dict(MANIFESTS)))
-
-
+    return Scene(Bench(connection=connection(*rules, direction=direction), manifests=manifests or dict(MANIFESTS)))

@@ -196,3 +196,18 @@ def test_p12_after_a_restore_looks_are_numbered_apart_from_those_that_the_copy_f
     # An answer from before the restore, read again from the log, isn't this look's.
     assert bench.take(bench.looked(forgotten[1], {**ADA, "phone": phone("99")}, at=60)) == []
     assert bench.record("shop", "cus").looking is not None
+
+
+def test_p12_after_a_restore_nothing_is_decided_until_the_log_was_read_again() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    bench.state.catching_up = True
+    # What we wrote after the copy was made is seen on the right before the left's own newer edits.
+    older = {**CARD, "tel": tel("55")}
+    assert bench.take(bench.changed("office", "card", older, at=100)) == []
+    assert bench.wait(30) == []
+    assert bench.take(bench.changed("shop", "cus", {**ADA, "phone": phone("55")}, at=90)) == []
+    bench.state.catching_up = False
+    assert bench.wait(2) == []
+    assert bench.link().base["phone"] == Base("+12025550155", "+12025550155")
+    assert bench.link().wait is None

@@ -1,10 +1,71 @@
-"""Directions, options and pauses (SEMANTICS A2, A6) on the core."""
+"""Connections, directions, activation and pauses (SEMANTICS A1, A2, A4-A6) on the core."""
 
 from msgspec.structs import replace
 
-from services.contracts.commands import Update
+from services.contracts.commands import Create, Update
+from services.contracts.contact import Fields
 from services.contracts.rule import Rule
-from tests.core.bench import ADA, CARD, ONE_WAY, TWO_WAY, Bench, only, phone, tel, writes
+from tests.core.bench import ADA, CARD, ONE_WAY, SHOP, TWO_WAY, Bench, only, phone, tel, writes
+from tests.core.scene import ALL_BACK, GOLD, IS_GOLD, VIP, alone, gold, left, pair_of, right
+
+BOB: Fields = {**CARD, "email": ("bob@example.com",)}
+
+
+def test_a1_an_account_serves_several_connections_each_by_its_own_rules() -> None:
+    third = replace(TWO_WAY, name="second-shop", left="second", right="shop", rules=(Rule(source="right"),))
+    manifests = {**Bench().manifests, "second": SHOP}
+    bench = Bench(
+        connection=replace(TWO_WAY, rules=()), manifests=manifests, scanned=frozenset(manifests), more=(third,)
+    )
+    create = only(bench.take(bench.changed("shop", "cus", ADA)), Create)
+    assert (create.aim.connection, create.aim.account) == ("second-shop", "second")
+    assert bench.link_of("shop", "cus").status == "outside"
+
+
+def test_a4_in_one_way_a_rule_of_the_opposite_direction_takes_nobody() -> None:
+    scene = alone(right(), direction="left_to_right")
+    assert scene.person("office", "bob", BOB) == []
+    assert scene.person("shop", "cus", ADA) == []
+    assert {link.status for link in scene.bench.links()} == {"outside"}
+    assert scene.bench.state.decisions[0].reason == "the connection doesn't write to the other side"
+
+
+def test_a4_in_one_way_a_rule_of_the_opposite_direction_pairs_and_keeps_nobody() -> None:
+    scene = pair_of(gold(), ALL_BACK, direction="left_to_right")
+    assert scene.link().paired
+    scene.carry_out(scene.person("shop", "cus", ADA))
+    assert scene.link().status == "outside"
+
+
+def test_a4_in_one_way_a_rule_of_the_opposite_direction_does_nothing() -> None:
+    scene = pair_of(left(), Rule(source="right", actions=(VIP,)), direction="left_to_right")
+    assert scene.written == []
+
+
+def test_a5_nothing_is_created_before_both_first_scans_have_ended_and_then_it_is_live() -> None:
+    scene = alone(left(IS_GOLD))
+    scene.bench.state.scanned = frozenset()
+    assert scene.person("shop", "cus", GOLD) == []
+    assert scene.bench.finish_scan("shop") == []
+    assert isinstance(only(scene.bench.finish_scan("office"), Create), Create)
+    assert isinstance(only(scene.person("shop", "cus2", {**GOLD, "email": ("x@example.com",)}), Create), Create)
+
+
+def test_a5_a_changed_connection_reconsiders_every_contact_from_what_is_known() -> None:
+    scene = alone(left(IS_GOLD))
+    assert scene.person("shop", "cus", ADA) == []
+    assert scene.person("shop", "eve", {**ADA, "email": ("eve@example.com",)}) == []
+    made = scene.configure(left())
+    assert [type(each) for each in made] == [Create, Create]
+
+
+def test_a5_a_changed_connection_lets_go_whom_its_rules_no_longer_take() -> None:
+    scene = pair_of(left())
+    assert scene.carry_out(scene.configure(left(IS_GOLD))) == []
+    assert scene.link().status == "active"
+    scene = pair_of(left(), shop=ADA)
+    assert scene.carry_out(scene.configure(left(IS_GOLD))) == []
+    assert scene.link().status == "outside"
 
 
 def test_a2_one_way_a_change_on_the_target_is_neither_copied_back_nor_undone() -> None:

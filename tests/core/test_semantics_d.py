@@ -49,7 +49,9 @@ def test_d4_a_name_is_joined_one_way_and_split_the_other() -> None:
     assert update.fields == {"name": ("Augusta Ada Lovelace",)}
 
 
-@pytest.mark.parametrize("name", ["Prof. Dr. Ada de la Cruz Jr.", "María José Ñuñez", "毛泽东", "Madonna", "Lovelace, Ada"])
+@pytest.mark.parametrize(
+    "name", ["Prof. Dr. Ada de la Cruz Jr.", "María José Ñuñez", "毛泽东", "Madonna", "Lovelace, Ada"]
+)
 def test_d4_an_echo_of_a_split_name_is_quiet(name: str) -> None:
     bench = Bench()
     bench.paired(ADA, CARD)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from services.connectors.restore import restore as restore_connectors
 from services.contracts.commands import Look, Update
-from services.runtime.log import EVENTS, RECEIPTS, FencedError
+from services.runtime.log import EVENTS, RECEIPTS, FencedError, Partition
 from services.runtime.store import Store
 from services.sync.core.issue import RESEND
 from services.sync.restore import restore
@@ -14,12 +16,12 @@ from tests.integration.sync_messages import changed, of, one, shop, writes, writ
 from tests.integration.sync_rig import MANIFESTS, PAIR, Rig, active, rig
 
 
-async def put_back(made: Rig) -> int:
-    """What `contactsync migrate --restored` does."""
+async def put_back(made: Rig, ends: Mapping[Partition, int] | None = None) -> int:
+    """What `contactsync migrate --restored` does; `ends`: where the log ends then."""
     async with made.store.transaction() as database:
         await database.execute("UPDATE registry.incarnation SET n = n + 1")
         await restore_connectors(database)
-        return await restore(database, MANIFESTS)
+        return await restore(database, MANIFESTS, ends or {})
 
 
 async def test_p12_after_a_restore_many_open_writes_are_looked_into_in_one_transaction(store: Store) -> None:
@@ -73,3 +75,21 @@ async def test_p10_a_look_that_vanished_is_asked_again_by_the_sweeper(store: Sto
         assert (again.contact_id, again.look.number, again.look.attempt) == ("cus", lost.look.number, 2)
         await made.sweep()
         assert not writes(await made.drain())
+
+
+async def test_p12_after_a_restore_links_wait_until_every_partition_was_read_up_to_its_end(store: Store) -> None:
+    async with rig(store, PAIR) as made:
+        events, receipts = await made.own(EVENTS), await made.own(RECEIPTS)
+        await active(made, events, receipts)
+        await put_back(made, {events.place: events.position + 2, receipts.place: receipts.position})
+        events = await made.own(EVENTS)
+        await events.take(changed("shop", "cus", shop("Ada", "cus@example.com", phone="+12025550155"), at=20))
+        await made.pass_time(60)
+        await made.sweep()
+        assert not writes(await made.drain())
+        assert (await made.link()).wait is not None
+        await events.take(changed("shop", "cus", shop("Ada", "cus@example.com", phone="+12025550166"), at=30))
+        await made.pass_time(60)
+        await made.sweep()
+        assert one(await made.drain(), Update).fields == {"tel": ("+12025550166",)}
+        assert await store.fetchval("SELECT count(*) FROM sync.catching_up") == 0

@@ -507,6 +507,14 @@ CREATE TABLE sync.address (
 
 COMMENT ON TABLE sync.address IS 'One row per address, whatever the account, and one per contact: what a decision locks first.';
 
+CREATE TABLE sync.catching_up (
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    upto bigint NOT NULL
+);
+
+COMMENT ON TABLE sync.catching_up IS 'Where the log ended at the restore; until all of it was read, observations are only recorded';
+
 CREATE TABLE sync.contact (
     account text NOT NULL,
     contact_id text NOT NULL,
@@ -810,6 +818,9 @@ ALTER TABLE ONLY sync.account
 
 ALTER TABLE ONLY sync.address
     ADD CONSTRAINT address_pkey PRIMARY KEY (address);
+
+ALTER TABLE ONLY sync.catching_up
+    ADD CONSTRAINT catching_up_pkey PRIMARY KEY (topic, partition);
 
 ALTER TABLE ONLY sync.contact_address
     ADD CONSTRAINT contact_address_pkey PRIMARY KEY (address, account, contact_id);

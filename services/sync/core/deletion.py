@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from services.contracts.commands import Tag, Untag
 from services.contracts.contact import SIDES, Side
+from services.sync.core.apart import is_apart
 from services.sync.core.identity import distinct
 from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config, can_tag
@@ -67,6 +68,7 @@ def _merged(state: Slice, config: Config, link: Link, side: Side, deleted: Recor
     """Follow a merge made by hand: the account has another live contact with one of the link's addresses."""
     shared = distinct((*deleted.addresses, *survivor.addresses))
     heirs = state.sharing(config.account(side), shared, but=deleted.contact_id)
+    heirs = [heir for heir in heirs if not is_apart(config, survivor, heir)]
     if any(heir.looking is not None or in_flight(state, heir) is not None for heir in heirs):
         waiting = replace(link, reconsider_at=state.now + MICROSECONDS)
         state.decide(link, waiting, config, "wait", "another contact with its address is in doubt")

@@ -6,6 +6,7 @@ from services.contracts.app import Ability
 from services.contracts.commands import Create, Find
 from services.contracts.contact import SIDES, Contact, Fields, Side
 from services.contracts.envelope import derived
+from services.sync.core.apart import is_apart, kept_apart
 from services.sync.core.identity import addresses, distinct, link_id
 from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config, normal_view, observed, wanted_values
@@ -52,11 +53,12 @@ def pair(state: Slice, config: Config, link: Link) -> None:
         return
     if _blocked(state, config, link, side, record):
         return
-    for vacant in state.bereft(config, side, record):
+    vacant = _vacant(state, config, side, record)
+    if vacant is not None:
         _take_up(state, config, link, vacant, side, record)
         return
     link = _sought(state, config, link, target, record)
-    if _matched(state, config, link, side, record):
+    if _matched(state, config, link, side, record) or kept_apart(state, config, link, target, record):
         return
     _create(state, config, link, side, record, record.contact)
 
@@ -134,6 +136,8 @@ def _matched(state: Slice, config: Config, link: Link, side: Side, record: Recor
     """Pair it with a contact of the other account that shares an address; True if something was decided."""
     target = other(side)
     for match in state.sharing(config.account(target), record.addresses):
+        if is_apart(config, record, match):
+            continue
         if match.looking is not None:
             waiting = state.waiting(link, "look", match.contact_id)
             state.decide(link, waiting, config, "wait", "the contact it matches is being looked at")
@@ -156,6 +160,15 @@ def _matched(state: Slice, config: Config, link: Link, side: Side, record: Recor
             _join(state, config, link, theirs, side, match, rule=side if mine.holds else target)
             return True
     return False
+
+
+def _vacant(state: Slice, config: Config, side: Side, record: Record) -> Link | None:
+    """Return the first link whose deleted contact this one may stand in for; a person's unlinking counts (C7)."""
+    for vacant in state.bereft(config, side, record):
+        kept = state.record(config, other(side), vacant.half(other(side)))
+        if kept is None or not is_apart(config, record, kept):
+            return vacant
+    return None
 
 
 def _take_up(state: Slice, config: Config, link: Link, theirs: Link, side: Side, record: Record) -> None:

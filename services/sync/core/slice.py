@@ -35,6 +35,8 @@ class Slice:
     """By account."""
     scanned: frozenset[str]
     """Accounts whose first scan has passed."""
+    catching_up: bool = False
+    """The database was restored from a copy and knows less than the log: nothing is decided, only recorded (P12)."""
     records: dict[ContactKey, Record] = field(default_factory=dict)
     objects: dict[ContactKey, msgspec.Raw] = field(default_factory=dict)
     links: dict[str, Link] = field(default_factory=dict)

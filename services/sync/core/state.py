@@ -22,6 +22,7 @@ WaitReason: TypeAlias = Literal[
     "duplicate",
     "config",
     "refused",
+    "restore",
 ]
 Kind: TypeAlias = Literal["create", "update", "tag", "untag"]
 Normal: TypeAlias = str
@@ -46,6 +47,16 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Microseconds since 1970: when it was asked last."""
 
 
+class Apart(msgspec.Struct, frozen=True, array_like=True):
+    """A contact of a connection's other side that a person unlinked from this one: they aren't matched again (C7)."""
+
+    connection: str
+    account: str
+    contact_id: str
+    rests: tuple[str, ...] | None = None
+    """Its own addresses then, if both shared none: while it has these, no other partner is made for it."""
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The newest observation of one contact."""
 
@@ -65,6 +76,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     subscriptions: dict[str, "SubscriptionRecord"] = msgspec.field(default_factory=dict)
     subscriptions_listed: Order | None = None
     """When all of them were seen together last."""
+    apart: tuple[Apart, ...] = ()
 
     @property
     def live(self) -> bool:

@@ -11,6 +11,9 @@ from services.sync.core.slice import OlderConfigError, Slice
 from services.sync.core.state import Half, Link, Record
 from services.sync.core.values import turned
 
+CATCHING_UP = 2_000_000
+"""Microseconds between two looks whether the log was read again."""
+
 
 def step(state: Slice, link_id: str) -> None:
     """Decide what is to be done about a link, from what the slice knows.
@@ -52,8 +55,7 @@ def _step(state: Slice, link_id: str) -> None:
         return
     if link.config_version > config.version:
         raise OlderConfigError(link.connection)
-    if config.paused:
-        state.decide(link, state.waiting(link, "paused", link.connection), config, "wait", "the connection is paused")
+    if _rests(state, config, link):
         return
     records = {side: state.record(config, side, link.half(side)) for side in SIDES}
     for side, doubted in records.items():
@@ -85,6 +87,19 @@ def _step(state: Slice, link_id: str) -> None:
     live(state, config, link, left, right)
     if not link.base:
         _report_twins(state, config, left, right)
+
+
+def _rests(state: Slice, config: Config, link: Link) -> bool:
+    """Whether nothing is decided now, only recorded: paused, or after a restore (P12)."""
+    if config.paused:
+        state.decide(link, state.waiting(link, "paused", link.connection), config, "wait", "the connection is paused")
+        return True
+    if state.catching_up:
+        # One side may be known as it was before a write of ours that the other side shows already.
+        waiting = state.waiting(link, "restore", until=state.now + CATCHING_UP)
+        state.decide(link, waiting, config, "wait", "after the restore the log is read again first")
+        return True
+    return False
 
 
 def _contacts(link: Link) -> tuple[str | None, str | None]:
