@@ -197,10 +197,8 @@ f.yaml:17:16: error: `direction` of connection `one` can't be `both_ways`
   → Write `two_way`.
 f.yaml:18:64: error: `avoid_duplicates` of connection `one` is true or false, not `maybe`
   → Write `true` or `false`.
-f.yaml:21:9: error: not supported: `if` in a rule of connection `one`
-  → A rule is `- from: left` or `- from: right` and pairs all contacts of that side; conditions and actions don't exist.
-f.yaml:22:9: error: connection `one` already has a rule from left, on line 20
-  → Keep one of them.
+f.yaml:21:15: error: Till (`Shop`) has no condition `subscribed_to`
+  → Write `field`, `has_tag`, `hasnt_tag` or `exists_on_other_side`.
 f.yaml:27:5: error: connection `two` goes one way, `right_to_left`: there the source always wins
   → Remove `winner`.
 f.yaml:28:31: error: connection `two` can't have sync_deletions `right_to_left`: Book (`home`) doesn't take tags

@@ -9,14 +9,14 @@ from __future__ import annotations
 from services.connectors.bench import Bench, Check, Faults, Lab, must, run, sample
 from services.connectors.reading_checks import READING
 from services.connectors.verdicts import verdict_on
-from services.contracts.app import Ability, Gone, Trouble, Verdict
+from services.contracts.app import TRASH, Ability, Gone, Trouble, Verdict
 from services.contracts.commands import Tag, Untag
 from services.contracts.receipts import Refused, Stale, Unchanged, Written
 from services.runtime.app import Absence, Attempt
 
 __all__ = ["SUITE", "Bench", "Check", "Faults", "run"]
 
-TAG = "PieSync Trash"
+TAG = TRASH
 CANARY = "canary3f9d51c2"
 
 

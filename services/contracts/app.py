@@ -42,6 +42,18 @@ class CustomFields(msgspec.Struct, frozen=True, kw_only=True):
     """Characters of a value."""
     max_key: int | None = None
     """Characters of a key."""
+    forbidden: str = ""
+    """Characters that a key can't have."""
+    reserved: tuple[str, ...] = ()
+    """Keys that are contactsync's own."""
+    multi: bool = False
+    """A key may have several values."""
+
+
+TRASH = "PieSync Trash"
+"""The tag of a contact whose partner was deleted; the name that the people who use it know."""
+UNSUBSCRIBES = "PieSync Unsubscribes"
+"""The tag of a contact whose partner no longer wants mail."""
 
 
 class Ability(Enum):
@@ -143,6 +155,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds a deletion waits for signs of a merge; those of one poll come on top where only polls show changes."""
     poll_interval: float = 0.0
     """Seconds between polls of the change feed, unless the account's setting says otherwise; 0: no feed."""
+    tags: tuple[str, ...] = ()
+    """The only tags that its contacts can have; empty: any."""
     tag_word: str = "tag"
     """What the app calls its tags: the word in the file's `has_…` and `add_…`, such as `label`."""
     texts: tuple[str, ...] = ()
@@ -166,7 +180,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             return declared
         if path == self.custom.prefix:
             return None
-        return Field(path=path, canonical=None, type="text", max_length=self.custom.max_length)
+        return Field(path=path, canonical=None, type="text", max_length=self.custom.max_length, multi=self.custom.multi)
 
     def of(self, settings: Mapping[str, str]) -> "Manifest":
         """Return the manifest as it is for an account with these settings: with its own interval."""

@@ -108,7 +108,7 @@ MANIFEST = Manifest(
     },
     merge_window=5.0,
     poll_interval=30.0,
-    custom=CustomFields(prefix=CUSTOM, title="custom field"),
+    custom=CustomFields(prefix=CUSTOM, title="custom field", multi=True),
     tag_word="label",
     polled=True,  # a notification names no contact: it hurries the poll
     webhook_body="any",  # a channel's notification has none, and declares none

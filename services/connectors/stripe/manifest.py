@@ -1,8 +1,19 @@
 """What Stripe declares: fields, abilities, pace, verdicts, and the names that contactsync keeps in metadata."""
 
-from services.contracts.app import Ability, Credential, CustomFields, Field, Manifest, Pace, Setting, Verdict
+from services.contracts.app import (
+    TRASH,
+    UNSUBSCRIBES,
+    Ability,
+    Credential,
+    CustomFields,
+    Field,
+    Manifest,
+    Pace,
+    Setting,
+    Verdict,
+)
 
-TAGS = ("PieSync Trash", "PieSync Unsubscribes")
+TAGS = (TRASH, UNSUBSCRIBES)
 """The tags contactsync sets. Stripe has no tags: each is a metadata key whose value is the date it was set."""
 
 MARK = "contactsync_link"
@@ -105,7 +116,10 @@ MANIFEST = Manifest(
         title="metadata key",
         max_length=METADATA_VALUE_LENGTH,
         max_key=METADATA_KEY_LENGTH,
+        forbidden="[]",
+        reserved=(*TAGS, MARK),
     ),
+    tags=TAGS,
     texts=("description",),
     poll_interval=300.0,
     # Keys are kept for at least 24 hours: https://docs.stripe.com/api/idempotent_requests

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from services.contracts.app import TRASH
 from services.demo.office import Contact
 from services.demo.scene import Scene
 from services.demo.shop import Customer
 from services.demo.story.sight import card, cards, contact, contacts, customer, customers, people, told
-from services.demo.story.step import TRASH, Step
+from services.demo.story.step import Step
 
 _TYPED = ("names", "emailAddresses", "phoneNumbers", "addresses")
 _COMPUTED = frozenset({"metadata", "displayName", "formattedValue", "formattedType", "canonicalForm"})

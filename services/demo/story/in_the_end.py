@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from services.contracts.app import TRASH
 from services.demo.office import value
 from services.demo.scene import NotInStep, Scene, Writes
 from services.demo.story.sight import digits
-from services.demo.story.step import TRASH, Step
+from services.demo.story.step import Step
 from services.demo.tap import Exchange, Tap
 
 _EXPECTED = Writes(

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from services.demo.scene import NotInStep, Scene, Writes
 
-TRASH = "PieSync Trash"
-
 
 @dataclass(frozen=True, slots=True)
 class Step:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -29,13 +29,20 @@ class CheckedAccount:
 
 
 class Accounts:
-    """Reads accounts. `secrets` collects where secrets stand in the text itself."""
+    """Reads accounts. `secrets` collects where secrets stand in the text itself, `lacking` who lacks credentials.
 
-    def __init__(self, form: Form, manifests: Mapping[str, Manifest]) -> None:
+    `stored`: account -> keys of the credentials that it has already, and that the file may leave out.
+    """
+
+    def __init__(
+        self, form: Form, manifests: Mapping[str, Manifest], stored: Mapping[str, Set[str]] | None = None
+    ) -> None:
         self._form = form
         self._report: Report = form.report
         self._manifests = manifests
+        self._stored = stored or {}
         self.secrets: list[tuple[int, int]] = []
+        self.lacking: set[str] = set()
 
     def read(self, node: Node) -> dict[str, CheckedAccount]:
         """Every account under its name, with or without mistakes."""
@@ -90,7 +97,8 @@ class Accounts:
         what = f"{quoted(credential.key)} of account {quoted(name)}"
         entry = table.get(credential.key)
         if entry is None:
-            if credential.required:
+            if credential.required and credential.key not in self._stored.get(name, ()):
+                self.lacking.add(name)
                 self._report.error(
                     mark,
                     f"account {quoted(name)} has no {credential.key} ({credential.title})",

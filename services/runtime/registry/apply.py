@@ -173,7 +173,9 @@ def _plan_connections(wanted: Mapping[str, Connection], rows: list[Record]) -> _
         for name, connection in sorted(wanted.items())
         if (body := bodies.get(name)) and (body["left"], body["right"]) != (connection.left, connection.right)
     ]
-    same = {name for name, connection in wanted.items() if bodies.get(name) == msgspec.to_builtins(connection)}
+    same = {
+        name for name, body in bodies.items() if name in wanted and body == msgspec.json.decode(_encoded(wanted[name]))
+    }
     return _Plan(_changes(wanted, stored, same), reasons)
 
 

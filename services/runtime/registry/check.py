@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from services.contracts.app import Manifest
@@ -40,6 +40,8 @@ class Checked:
 
     config: Config | None
     problems: tuple[Problem, ...]
+    lacking: frozenset[str] = frozenset()
+    """Accounts that lack a credential, in the file and among those stored."""
 
 
 def decoded(raw: bytes) -> str | Problem:
@@ -53,17 +55,27 @@ def decoded(raw: bytes) -> str | Problem:
         return Problem(line, column, "error", "the file isn't UTF-8 text here", "Save it as UTF-8.")
 
 
-def check(text: str, manifests: Mapping[str, Manifest], environ: Mapping[str, str]) -> Checked:
-    """Read `text` against the apps' manifests, with `${NAME}` from `environ`. No text makes it raise."""
+def check(
+    text: str,
+    manifests: Mapping[str, Manifest],
+    environ: Mapping[str, str],
+    stored: Mapping[str, Set[str]] | None = None,
+) -> Checked:
+    """Read `text` against the apps' manifests, with `${NAME}` from `environ`. No text makes it raise.
+
+    `stored` (account -> keys) are credentials that needn't be in the file, as `contactsync authorize` stored them.
+    """
     text = text.removeprefix("\ufeff")
     report = Report()
     node = parse(text, environ, report)
-    config = _config(node, text, manifests, report) if node else None
-    return Checked(None if report.failed else config, report.problems())
-
-
-def _config(node: Node, text: str, manifests: Mapping[str, Manifest], report: Report) -> Config | None:
     form = Form(report)
+    reader = Accounts(form, manifests, stored)
+    config = _config(node, text, reader, form) if node else None
+    return Checked(None if report.failed else config, report.problems(), frozenset(reader.lacking))
+
+
+def _config(node: Node, text: str, reader: Accounts, form: Form) -> Config | None:
+    report = form.report
     example = "`accounts:` and `connections:`"
     top = form.table(node, "the file", example)
     if top is None:
@@ -73,7 +85,6 @@ def _config(node: Node, text: str, manifests: Mapping[str, Manifest], report: Re
         examples = {"accounts": account_part.EXAMPLE, "connections": connection_part.EXAMPLE}
         for key in missing:
             report.error(_TOP, f"the file has no {quoted(key)}", f"Add {examples[key]}.")
-    reader = Accounts(form, manifests)
     accounts_entry, connections_entry = top.get("accounts"), top.get("connections")
     accounts = reader.read(accounts_entry.value) if accounts_entry else {}
     connections: tuple[Connection, ...] = ()

@@ -8,12 +8,14 @@ from typing import get_args
 from services.contracts.app import Ability
 from services.contracts.connection import Connection, Deletions, Direction, Options
 from services.contracts.contact import SIDES, Side
+from services.contracts.rule import PermitEmail, Rule
 from services.runtime.registry.accounts import CheckedAccount
 from services.runtime.registry.document import Entry, Node, Table
 from services.runtime.registry.form import Form
 from services.runtime.registry.lines import Lines
 from services.runtime.registry.pair import INTO, OTHER, Pair
 from services.runtime.registry.problem import Mark, Report, listed, nearest, quoted
+from services.runtime.registry.rules import Flow, Rules
 
 EXAMPLE = "`connections:` with a line per connection, such as `shop-office: {left: shop, right: office}`"
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
@@ -27,6 +29,7 @@ class Connections:
         self._form = form
         self._report: Report = form.report
         self._lines = Lines(form)
+        self._rules = Rules(form)
         self._accounts = accounts
         self._pairs: dict[frozenset[str], tuple[str, Mark]] = {}
         self.used: set[str] = set()
@@ -56,10 +59,10 @@ class Connections:
         direction = self._direction(table, pair)
         winner = self._winner(table, pair, direction)
         options = self._options(table, pair)
-        rules = self._lines.rules(table, pair, direction)
         mappings = self._lines.mappings(table, pair)
+        rules = self._rules.read(table, pair, Flow(direction, mappings))
         if direction:
-            self._advise(pair, direction)
+            self._advise(pair, direction, rules)
         return Connection(
             name=name,
             left=accounts.get("left", ""),
@@ -174,13 +177,15 @@ class Connections:
             )
         return chosen
 
-    def _advise(self, pair: Pair, direction: Direction) -> None:
+    def _advise(self, pair: Pair, direction: Direction, rules: tuple[Rule, ...]) -> None:
         """A3: an e-mail changed elsewhere would redirect what the guarded side's app sends to it."""
         guarded = [side for side, app in pair.apps.items() if any(field.guarded for field in app.fields)]
         if len(guarded) == 1 and len(pair.apps) == 2 and direction != INTO[OTHER[guarded[0]]]:
             side = guarded[0]
+            let = any(PermitEmail() in rule.actions for rule in rules if rule.source == OTHER[side])
             self._report.hint(
                 pair.mark,
                 f"`direction: {INTO[OTHER[side]]}` is recommended for {pair.told(side)}: its receipts go "
-                "to the e-mail that is written there (a changed one waits for a yes: `contactsync held`)",
+                "to the e-mail that is written there (a changed one waits for a yes: `contactsync held`"
+                f"{', but where `update_email` lets it through' if let else ''})",
             )

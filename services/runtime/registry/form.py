@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -11,6 +12,8 @@ from services.runtime.registry.problem import Mark, Report, listed, nearest, quo
 
 T = TypeVar("T", bound=str)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_UNUSABLE = frozenset({"Cc", "Cs"})
+"""Unicode's categories of control characters and of halves of characters."""
 _SHAPES = {Text: "one value", Items: "a list", Table: "keys and values"}
 
 
@@ -41,6 +44,22 @@ class Form:
         if isinstance(node, Text) and node.kind != "nothing" and node.value.strip():
             return node
         self._shape(node, what, "one value", example)
+        return None
+
+    def line(self, node: Node, what: str, example: str, *, lines: bool = False) -> str | None:
+        """What a value says, without spaces around it; `lines`: it may have several."""
+        text = self.text(node, what, example)
+        if text is None:
+            return None
+        value = text.value.strip()
+        wrong = (c for c in value if unicodedata.category(c) in _UNUSABLE and not (lines and c in "\n\t"))
+        if (found := next(wrong, None)) is None:
+            return value
+        self.report.error(
+            node.mark,
+            f"{what} holds a line break" if found in "\r\n" else f"{what} holds a character that no app keeps",
+            "Write it in one line." if found in "\r\n" else f"Remove the character U+{ord(found):04X}.",
+        )
         return None
 
     def boolean(self, node: Node, what: str, example: str) -> bool | None:

@@ -1,65 +1,25 @@
-"""The lists of a connection: its rules and the changes to its default mapping."""
+"""The `mappings` of a connection: the changes to its default mapping."""
 
 from __future__ import annotations
 
-from services.contracts.connection import Connection, Direction, MappingLine
-from services.contracts.contact import SIDES, Side
-from services.contracts.rule import Rule
+from services.contracts.connection import MappingLine
+from services.contracts.contact import SIDES
 from services.runtime.registry.document import Node, Table
 from services.runtime.registry.form import Form
-from services.runtime.registry.pair import INTO, OTHER, Pair
+from services.runtime.registry.pair import OTHER, Pair
 from services.runtime.registry.problem import Mark, Report, listed, nearest, quoted
 
-_RULES_TAKE = (
-    "A rule is `- from: left` or `- from: right` and pairs all contacts of that side; "
-    "conditions and actions don't exist."
-)
 _MAPPINGS_TAKE = (
     "A line is `- {default: NAME, enabled: false}` and switches a default line off; fields can't be mapped by hand."
 )
 
 
 class Lines:
-    """Reads rules and mappings."""
+    """Reads mappings."""
 
     def __init__(self, form: Form) -> None:
         self._form = form
         self._report: Report = form.report
-
-    def rules(self, table: Table, pair: Pair, direction: Direction | None) -> tuple[Rule, ...]:
-        """Which sides' contacts are paired; both (B1) where the file says nothing."""
-        entry = table.get("rules")
-        if entry is None:
-            return Connection(name="", left="", right="").rules
-        items = self._form.items(entry.value, f"`rules` of {pair.what}", "`[{from: left}]`, or remove it")
-        seen: dict[Side, Mark] = {}
-        for item in items.items if items else ():
-            rule = self._form.table(item, f"a rule of {pair.what}", "`from: left`")
-            if rule is None:
-                continue
-            said = dict.fromkeys(("if", "then", "undo"), _RULES_TAKE)
-            self._form.keys(rule, f"a rule of {pair.what}", ["from"], said)
-            source = rule.get("from")
-            if source is None:
-                self._form.missing(rule.mark, f"a rule of {pair.what}", "from", "left")
-                continue
-            side = self._form.choice(source.value, f"`from` in a rule of {pair.what}", SIDES)
-            if side is None:
-                continue
-            if side in seen:
-                self._report.error(
-                    source.mark,
-                    f"{pair.what} already has a rule from {side}, on line {seen[side].line}",
-                    "Keep one of them.",
-                )
-            elif direction and direction != "two_way" and direction != INTO[OTHER[side]]:
-                self._report.warning(
-                    source.mark,
-                    f"this rule does nothing: {pair.what} goes {quoted(direction)}, nothing from the {side}",
-                    "Remove the rule, or change `direction`.",
-                )
-            seen.setdefault(side, source.mark)
-        return tuple(Rule(source=side) for side in seen)
 
     def mappings(self, table: Table, pair: Pair) -> tuple[MappingLine, ...]:
         """The default lines that are switched."""

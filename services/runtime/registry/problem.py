@@ -51,9 +51,14 @@ class Report:
         self._problems[Problem(mark.line, mark.column, "hint", message)] = None
 
     @property
+    def errors(self) -> int:
+        """How many errors there are."""
+        return sum(problem.severity == "error" for problem in self._problems)
+
+    @property
     def failed(self) -> bool:
         """Whether there is an error."""
-        return any(problem.severity == "error" for problem in self._problems)
+        return self.errors > 0
 
     def problems(self) -> tuple[Problem, ...]:
         """All of them, in the order of the file."""

@@ -17,7 +17,7 @@ FROM registry.connection WHERE removed_at IS NULL ORDER BY name
 """
 _CREDENTIALS = """
 SELECT c.field, c.sealed FROM registry.credential c JOIN registry.account a ON a.name = c.account
-WHERE c.account = $1 AND a.removed_at IS NULL
+WHERE c.account = $1 AND (a.removed_at IS NULL OR $2)
 """
 
 
@@ -45,10 +45,15 @@ async def connections(database: Database) -> list[Registered]:
     ]
 
 
-async def credentials(database: Database, vault: Vault, account: str) -> dict[str, tuple[str, ...]]:
-    """An account's credentials, opened: key -> values. Empty for an unknown account. Raises `SecretsError`."""
+async def credentials(
+    database: Database, vault: Vault, account: str, *, removed: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """An account's credentials, opened: key -> values. Empty for an unknown account. Raises `SecretsError`.
+
+    `removed`: also those of an account that no file names.
+    """
     opened: dict[str, tuple[str, ...]] = {}
-    for row in await database.fetch(_CREDENTIALS, account):
+    for row in await database.fetch(_CREDENTIALS, account, removed):
         key = row["field"]
         plain = vault.open(row["sealed"], purpose(account, key))
         try:

@@ -21,6 +21,9 @@ ON CONFLICT (account, field) DO UPDATE SET sealed = $3, key_id = $4, seed_digest
 """
 _NOTE = "UPDATE registry.credential SET seed_digest = $3 WHERE account = $1 AND field = $2"
 _DROP = "DELETE FROM registry.credential WHERE account = $1 AND field = $2"
+_DIGEST_BYTES = 32
+_AUTHORISED = b"\x01"
+"""Behind the digest of the file's value: what is stored is another one, got by `contactsync authorize`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,11 @@ class Seeds:
 
     def __bool__(self) -> bool:
         return bool(self.stored or self.replaced or self.resealed or self.removed)
+
+
+def authorised(digest: bytes | None) -> bytes | None:
+    """Return the seed digest for a value that doesn't come from the file; `digest`: the one stored so far."""
+    return None if digest is None else digest[:_DIGEST_BYTES] + _AUTHORISED
 
 
 async def seed(
@@ -64,18 +72,22 @@ async def seed(
             row = before.pop((account, key), None)
             # A digest made with another key says nothing, and what that key sealed can't be opened with this one.
             if row and row["key_id"] == vault.key_id:
-                if row["seed_digest"] == digest:
-                    continue
                 if row["seed_digest"] is None:
-                    await database.execute(_NOTE, account, key, digest)
+                    await database.execute(_NOTE, account, key, authorised(digest))
                     kept.append(f"{account}.{key}")
+                    continue
+                if row["seed_digest"][:_DIGEST_BYTES] == digest:
                     continue
             sealed = vault.seal(plain, place)
             await database.execute(_PUT, account, key, sealed, vault.key_id, digest, now)
             anew = resealed if row and row["key_id"] != vault.key_id else replaced if row else stored
             anew.append(f"{account}.{key}")
     for (account, key), row in sorted(before.items()):
-        if row["seed_digest"] is not None:
-            await database.execute(_DROP, account, key)
-            removed.append(f"{account}.{key}")
+        if row["seed_digest"] is None:
+            continue
+        if row["seed_digest"].endswith(_AUTHORISED) and len(row["seed_digest"]) > _DIGEST_BYTES:
+            await database.execute(_NOTE, account, key, None)
+            continue
+        await database.execute(_DROP, account, key)
+        removed.append(f"{account}.{key}")
     return Seeds(tuple(stored), tuple(replaced), tuple(resealed), tuple(kept), tuple(removed))

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from services.contracts.app import TRASH
 from services.contracts.commands import Tag, Untag
 from services.contracts.contact import SIDES, Side
 from services.sync.core.apart import is_apart
@@ -13,9 +14,6 @@ from services.sync.core.mapping import Config, can_tag
 from services.sync.core.pairing import duplicate, in_flight
 from services.sync.core.slice import Slice, clear
 from services.sync.core.state import Half, Link, Merged, Record, moved_to, other
-
-TRASH = "PieSync Trash"
-"""The tag of a contact whose partner was deleted; the name that the people who use it know."""
 
 MICROSECONDS = 1_000_000
 
