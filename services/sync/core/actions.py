@@ -48,8 +48,9 @@ def act(
     for key, each in sorted(half.applied.items()):
         if key not in wanted and not _resting(half, key, each.action):
             if _passed_on(state, link, record, key, each):
-                kept = {other_key: one for other_key, one in half.applied.items() if other_key != key}
-                return link.with_half(side, replace(half, applied=kept)), ""
+                half = replace(half, applied={name: one for name, one in half.applied.items() if name != key})
+                link = link.with_half(side, half)
+                continue
             doing = Acting(key=key, action=each.action, undo=each.undo, replaced=each.replaced, undoes=True)
             return _begun(state, config, link, side, record, contact, doing), f"no rule wants {key} any more: undone"
     for key, (action, undo) in sorted(wanted.items()):
@@ -87,7 +88,11 @@ def returned(link: Link, left: Record, right: Record) -> Link:
     for side, contact in (("left", left.contact), ("right", right.contact)):
         on: Side = "left" if side == "left" else "right"
         half = link.half(on)
-        standing = {key: each for key, each in half.applied.items() if contact is None or _stands(each.action, contact)}
+        standing = {
+            key: each
+            for key, each in half.applied.items()
+            if contact is None or each.final or _stands(each.action, contact)
+        }
         link = link.with_half(on, replace(half, applied=standing))
     return link
 

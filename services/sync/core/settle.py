@@ -119,7 +119,7 @@ def _written(
             read = normal_view(observed(seen.contact, line, side), line, side)
             back = read if not looked or read == write.wanted else write.wanted
         base[line.id] = Base(write.source, back) if side == "right" else Base(back, write.source)
-    written = set(pending.lines)
+    written = {*pending.lines, *([] if pending.doing is None else [pending.doing.key])}
     half = replace(
         half,
         refused={key: refusal for key, refusal in half.refused.items() if key not in written and key != "*"},
