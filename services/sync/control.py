@@ -12,14 +12,11 @@ from services.contracts.contact import SIDES, Side
 from services.contracts.envelope import derived
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
-from services.sync.closure import Keys, closure
-from services.sync.configs import read_configs
 from services.sync.core.mapping import normal_view, observed
 from services.sync.core.slice import Slice
 from services.sync.core.state import Base, Decision, Link
 from services.sync.core.step import step
-from services.sync.load import load, lock, scanned_accounts
-from services.sync.save import Journalled, save
+from services.sync.hand.word import seeds, spoken
 
 _HELD = """
 SELECT id::text, connection, left_id, right_id, state FROM sync.link WHERE holds > 0 AND status <> 'ended' ORDER BY seq
@@ -128,28 +125,14 @@ async def _decide(
     *,
     approved: bool,
 ) -> bool:
-    async def work(database: Database) -> bool:
-        configs = await read_configs(database, manifests)
-        scanned = await scanned_accounts(database, sorted(configs.manifests))
-        seeds = Keys(links={link_id})
-        keys = await closure(database, seeds, configs)
-        rows = await lock(database, keys)
-        while not keys.covers(again := await closure(database, seeds, configs)):
-            keys.add(again)
-            rows = await lock(database, keys)
-        state = await load(database, keys, configs, *rows, scanned)
-        reserved = dict(state.reservations)
+    def word(state: Slice) -> bool:
         if not _say_to(state, link_id, side, line, change, approved=approved):
             return False
+        state.decisions.append(_person(state.links[link_id], line, approved=approved))
         step(state, link_id)
-        told = [
-            Journalled(decision=decision, input="person", cause=change.id)
-            for decision in (_person(state.links[link_id], line, approved=approved), *state.decisions)
-        ]
-        await save(database, reserved, state, told)
         return True
 
-    return await store.retrying(work)
+    return await spoken(store, manifests, seeds(links=(link_id,)), change.id, word)
 
 
 def _person(link: Link, line: str, *, approved: bool) -> Decision:

@@ -38,6 +38,7 @@ NEXT = {
     "paused": "`contactsync resume` lets it go on",
     "account": "it goes on by itself when the account takes writes again",
     "config": "a changed direction is taken over when the write under way is settled",
+    "deletions": "many deletions at once: `contactsync held list` shows them once they wait for a person",
     "restore": "the log is being read again after the database was restored; then everything is compared",
     "refused": "correct the value in either app: any change sends it again",
 }

@@ -8,8 +8,9 @@ from services.runtime.store import Connection as Database
 from services.runtime.store import Record as Row
 from services.sync.closure import Keys
 from services.sync.configs import Configs
+from services.sync.core.brake import WINDOW, lock_of
 from services.sync.core.slice import Slice
-from services.sync.core.state import Link, Record
+from services.sync.core.state import Link, Record, Window
 
 _SCANNED = "SELECT account, scanned_at FROM sync.account WHERE account = ANY($1::text[]) ORDER BY account FOR SHARE"
 _NEW_ACCOUNTS = """
@@ -26,6 +27,14 @@ SELECT c.account, c.contact_id, c.state, c.object FROM sync.contact c
 _RESERVATIONS = """
 SELECT account, address, link::text FROM sync.reservation
  WHERE address = ANY($1::text[]) OR link = ANY($2::uuid[])
+"""
+_WINDOWS = """
+SELECT connection, opened, active, count, said FROM sync.deletion_window
+ WHERE connection = ANY($1::text[]) AND (opened > $2 OR opened = ANY($3::bigint[]))
+"""
+_ACTIVE = """
+SELECT connection, count(*) AS count FROM sync.link
+ WHERE connection = ANY($1::text[]) AND status = 'active' GROUP BY connection
 """
 _NOW = "SELECT clock_timestamp()"
 
@@ -76,6 +85,25 @@ async def load(
         state.objects[key] = msgspec.Raw(row["object"].encode())
     for row in links:
         state.load_link(msgspec.structs.replace(_links.decode(row["state"]), seq=row["seq"]))
+    await _windows(database, keys, state)
     reserved = await database.fetch(_RESERVATIONS, list(keys.addresses), list(keys.links))
     state.reservations = {(row["account"], row["address"]): row["link"] for row in reserved}
     return state
+
+
+async def _windows(database: Database, keys: Keys, state: Slice) -> None:
+    """Load the windows of deletions whose lock is held: those that may be open, and those that links count in."""
+    names = [name for name in state.configs if lock_of(name) in keys.addresses]
+    if not names:
+        return
+    state.windows = {name: {} for name in names}
+    counted = [link.counted for link in state.links.values() if link.counted is not None]
+    for row in await database.fetch(_WINDOWS, names, state.now - WINDOW, counted):
+        state.windows[row["connection"]][row["opened"]] = Window(
+            connection=row["connection"],
+            opened=row["opened"],
+            active=row["active"],
+            count=row["count"],
+            said=row["said"],
+        )
+    state.active = {row["connection"]: row["count"] for row in await database.fetch(_ACTIVE, names)}

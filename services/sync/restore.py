@@ -7,6 +7,7 @@ from services.runtime.log import Partition
 from services.runtime.store import Connection as Database
 from services.sync.closure import Keys
 from services.sync.configs import Configs, read_configs
+from services.sync.core.slice import MissingLockError
 from services.sync.core.take import Restored
 from services.sync.transact import Cause, LocksShortError, fold_into
 
@@ -45,6 +46,9 @@ async def restore(database: Database, manifests: Mapping[str, Manifest], ends: M
 async def _folded(database: Database, configs: Configs, causes: Sequence[Cause], keys: Keys) -> bool:
     try:
         await fold_into(database, configs, causes, keys)
+    except MissingLockError as error:
+        keys.addresses.add(error.key)
+        return False
     except LocksShortError:
         return False  # nothing was written; nobody else is at work, so the order of the locks doesn't matter
     return True

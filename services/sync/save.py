@@ -53,6 +53,11 @@ _RESERVE = """
 INSERT INTO sync.reservation (account, address, link) SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[])
     ON CONFLICT (account, address) DO UPDATE SET link = excluded.link
 """
+_COUNTED = """
+INSERT INTO sync.deletion_window (connection, opened, active, count)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
+    ON CONFLICT (connection, opened) DO UPDATE SET count = excluded.count
+"""
 _OUTBOX = """
 INSERT INTO sync.outbox (topic, key, headers, value, at)
 SELECT *, now() FROM unnest($1::text[], $2::bytea[], $3::text[], $4::bytea[])
@@ -66,11 +71,11 @@ SELECT $1::timestamptz::date, nextval('sync.journal_number'), $1, *
 """
 _WAKE = """
 INSERT INTO sync.wake (link) SELECT id FROM sync.link
- WHERE wait_reason IN ('address', 'duplicate', 'receipt', 'look') AND wait_on = ANY($1::text[])
+ WHERE wait_reason IN ('address', 'duplicate', 'receipt', 'look', 'deletions') AND wait_on = ANY($1::text[])
 """
 _PARK = """
-INSERT INTO sync.parked (topic, partition, position, reason, headers, value, at) VALUES ($1, $2, $3, $4, $5, $6, now())
-    ON CONFLICT DO NOTHING
+INSERT INTO sync.parked (topic, partition, position, reason, headers, value, key, at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, now()) ON CONFLICT DO NOTHING
 """
 
 
@@ -96,6 +101,7 @@ async def save(database: Database, before: dict[ContactKey, str], state: Slice, 
     for links in (ended, going):
         if links:
             await _save_links(database, sorted(links, key=lambda link: link.seq or 0))
+    await _save_windows(database, state)
     await _save_reservations(database, before, state)
     await _save_outbox(database, state)
     await _save_journal(database, state.now, journal)
@@ -150,7 +156,7 @@ async def _save_links(database: Database, links: Iterable[Link]) -> None:
         [moment(link.wait.since) if link.wait else None for link in links],
         [moment(link.reconsider_at) for link in links],
         [link.config_version for link in links],
-        [sum(not hold.approved for half in (link.left, link.right) for hold in half.held.values()) for link in links],
+        [_held(link) for link in links],
         [len(link.left.refused) + len(link.right.refused) for link in links],
         [sum(half.pending is not None for half in (link.left, link.right)) for link in links],
         [
@@ -159,6 +165,25 @@ async def _save_links(database: Database, links: Iterable[Link]) -> None:
         ],
         [msgspec.json.encode(replace(link, seq=None)).decode() for link in links],
     )
+
+
+def _held(link: Link) -> int:
+    """How much of it waits for a person: values, and sides that were written too often."""
+    halves = (link.left, link.right)
+    values = sum(not hold.approved for half in halves for hold in half.held.values())
+    return values + sum(half.stopped is not None for half in halves)
+
+
+async def _save_windows(database: Database, state: Slice) -> None:
+    windows = [state.windows[name][opened] for name, opened in sorted(state.dirty_windows)]
+    if windows:
+        await database.execute(
+            _COUNTED,
+            [window.connection for window in windows],
+            [window.opened for window in windows],
+            [window.active for window in windows],
+            [window.count for window in windows],
+        )
 
 
 async def _save_reservations(database: Database, before: dict[ContactKey, str], state: Slice) -> None:
@@ -238,5 +263,6 @@ async def park(database: Database, record: LogRecord, reason: str) -> None:
     """Set a message aside with the reason, in the table and in the topic for it."""
     rows = encode_headers(record.headers)
     place = record.partition
-    await database.execute(_PARK, place.topic, place.number, record.offset, reason, rows, record.value)
+    at = place.topic, place.number, record.offset
+    await database.execute(_PARK, *at, reason, rows, record.value, record.key)
     await database.execute(_OUTBOX, [PARKED], [record.key], [rows], [record.value])

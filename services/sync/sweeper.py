@@ -59,6 +59,12 @@ DELETE FROM sync.catching_up WHERE NOT EXISTS (
         ON (p.grp, p.topic, p.partition) = ($1, c.topic, c.partition)
      WHERE coalesce(p.next_offset, 0) < c.upto)
 """
+_STUCK = """
+INSERT INTO sync.stuck (kind, id, error, at) VALUES ($1, $2, $3, now())
+    ON CONFLICT (kind, id) DO UPDATE SET error = excluded.error, at = excluded.at
+"""
+_STILL_STUCK = "SELECT kind, id FROM sync.stuck"
+_START = "DELETE FROM sync.stuck"
 _SUSPECTS = "SELECT account, contact_id FROM sync.suspect WHERE NOT held LIMIT $1"
 _LOOKED = """
 DELETE FROM sync.suspect s USING unnest($1::text[], $2::text[]) k (account, id)
@@ -76,6 +82,8 @@ class Sweeper:
         self._seeded: dict[str, tuple[int, float]] = {}
         """Connection -> the version all contacts were shown to, and when on the loop's clock."""
         self._failed: set[tuple[str, str]] = set()
+        """What couldn't be reconsidered since the start, unless a person asked for it again."""
+        self._started = False
         self.woken = asyncio.Event()
 
     async def configs(self, database: Database) -> Configs:
@@ -103,6 +111,7 @@ class Sweeper:
         """Reconsider what is due, a chunk of each kind; return whether there was anything."""
         if await self._store.execute(_CAUGHT_UP, GROUP) != "DELETE 0":
             structlog.get_logger().info("caught_up_after_restore")
+        await self._forgive()
         done = [
             await self._woken(),
             await self._due(),
@@ -111,6 +120,15 @@ class Sweeper:
             await self._outdated(),
         ]
         return any(done)
+
+    async def _forgive(self) -> None:
+        """Try again what a person asked for (G2); at the start everything is tried."""
+        if not self._started:
+            await self._store.execute(_START)
+            self._started = True
+        if self._failed:
+            rows = await self._store.fetch(_STILL_STUCK)
+            self._failed &= {(row["kind"], row["id"]) for row in rows}
 
     async def _feed(self, causes: Sequence[Cause]) -> bool:
         """Fold the causes; False if there are none. One that can't be folded waits for the next start."""
@@ -136,6 +154,7 @@ class Sweeper:
         except Exception as error:
             if is_passing(error) or isinstance(error, MissingAppError):
                 raise
+            await self._store.execute(_STUCK, cause.type, cause.id, type(error).__name__)
             self._failed.add((cause.type, cause.id))
             link = cause.id if cause.type == "reconsider" else None
             structlog.get_logger().exception("reconsideration_failed", link=link, error=type(error).__name__)

@@ -9,7 +9,7 @@ from services.runtime.store import Connection as Database
 from services.runtime.store import Store
 from services.sync.closure import Keys, closure, named
 from services.sync.configs import Configs
-from services.sync.core.slice import OlderConfigError, Slice
+from services.sync.core.slice import MissingLockError, OlderConfigError, Slice
 from services.sync.core.state import Decision
 from services.sync.core.take import Input, take
 from services.sync.load import load, lock, scanned_accounts
@@ -41,12 +41,16 @@ async def transact(store: Store, read: ReadConfigs, begin: Callable[[Database], 
     `begin` runs first in the transaction (progress, inbox) and returns the causes that are to be folded.
     """
     keys = Keys()
-    for _ in range(TOGETHER):
+    tries = 0
+    while tries < TOGETHER:
         try:
             await store.retrying(lambda database: _once(database, read, begin, keys))
+        except MissingLockError as error:
+            keys.addresses.add(error.key)  # there are few of that kind, each is asked for once
         except (LocksShortError, OlderConfigError):
-            continue
-        return True
+            tries += 1
+        else:
+            return True
     return False
 
 

@@ -114,6 +114,8 @@ class Bench:
             each.name: compile_config(each, self.version, self.manifests, paused=self.paused)
             for each in (self.connection, *self.more)
         }
+        for name in self.state.configs:
+            self.state.windows.setdefault(name, {})
 
     def take(self, *items: Input) -> list[Command]:
         """Fold inputs; return the commands they led to, and keep them in `sent`."""

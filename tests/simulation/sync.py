@@ -10,6 +10,7 @@ from services.contracts.commands import Create, Version
 from services.contracts.connection import Connection, Deletions, Options
 from services.contracts.contact import SIDES, Side
 from services.contracts.receipts import Receipt
+from services.contracts.rule import Rule
 from services.sync.core.issue import RESEND
 from services.sync.core.mapping import Config, compile_config, normal_view, observed
 from services.sync.core.slice import OlderConfigError, Slice
@@ -72,6 +73,14 @@ class Sync:
     """Contacts whose partner was merged into a linked one: duplicates, which aren't used to make it anew (C5, E4)."""
     doubtful: set[tuple[str, str]] = field(default_factory=set)
     """Contacts for whose tag two answers are right."""
+    in_force: set[Rule] = field(default_factory=set)
+    """Every rule that ever was."""
+    marks: dict[tuple[str, str], int] = field(default_factory=dict)
+    """How often people changed what the rules ask about a contact."""
+    reruled: bool = False
+    """The rules were changed: what they wanted of a contact before can't be told any more."""
+    stripped: set[tuple[str, str]] = field(default_factory=set)
+    """Contacts from which a person took the tag that a rule had set."""
     approved: set[tuple[str, str]] = field(default_factory=set)
     """(link, value) of held e-mails that a person let go."""
     issued: set[tuple[str, Version]] = field(default_factory=set)
@@ -98,14 +107,19 @@ class Sync:
         """Put another config in force (a higher version), pause or resume."""
         if connection is not None:
             self.turned |= connection.direction != self.connection.direction
+            self.reruled |= connection.rules != self.connection.rules
             self.connection, self.version = connection, self.version + 1
         self.deeds += 1
         self.paused = self.paused if paused is None else paused
         config = compile_config(self.connection, self.version, self.state.manifests, paused=self.paused)
         self.former, self.configs = self.configs or None, {self.connection.name: config}
+        self.state.windows.setdefault(self.connection.name, {})
         self.state.configs = self.configs
+        for name in self.configs:
+            self.state.windows.setdefault(name, {})
         if paused is False:
             self.wake("paused", self.connection.name)
+        self.in_force.update(self.connection.rules)
 
     def back(self, account: str) -> None:
         """An account takes commands again."""
@@ -234,5 +248,6 @@ class Sync:
 
 
 def two_way(*, deletions: Deletions) -> Connection:
-    """Return the connection of the simulation."""
-    return Connection(name="shop-office", left="shop", right="office", options=Options(sync_deletions=deletions))
+    """Return the connection of the simulation, without a limit of writes: all of them have to end by themselves."""
+    options = Options(sync_deletions=deletions, most_writes=0)
+    return Connection(name="shop-office", left="shop", right="office", options=options)

@@ -184,6 +184,31 @@ COMMENT ON COLUMN connectors.ledger.made IS 'The contact that the frozen create 
 
 COMMENT ON COLUMN connectors.ledger.inquire IS 'Repeating it settles nothing: the app is asked what became of it';
 
+CREATE TABLE connectors.parked (
+    id bigint NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    "position" bigint NOT NULL,
+    reason text NOT NULL,
+    key bytea NOT NULL,
+    headers json NOT NULL,
+    value bytea NOT NULL,
+    at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE connectors.parked IS 'Commands set aside with their reason; a copy of each stands in the topic for them';
+
+COMMENT ON COLUMN connectors.parked.headers IS 'An array of [name, value], values as text';
+
+ALTER TABLE connectors.parked ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME connectors.parked_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE connectors.progress (
     grp text NOT NULL,
     topic text NOT NULL,
@@ -552,6 +577,20 @@ ALTER TABLE sync.contact ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE sync.deletion_window (
+    connection text NOT NULL,
+    opened bigint NOT NULL,
+    active bigint NOT NULL,
+    count bigint NOT NULL,
+    said boolean
+);
+
+COMMENT ON COLUMN sync.deletion_window.opened IS 'Microseconds since 1970';
+
+COMMENT ON COLUMN sync.deletion_window.active IS 'Links that were active then';
+
+COMMENT ON COLUMN sync.deletion_window.said IS 'A person''s word on those that wait: tag them, or leave them; NULL: none yet';
+
 CREATE TABLE sync.inbox (
     day date NOT NULL,
     account text NOT NULL,
@@ -674,10 +713,13 @@ CREATE TABLE sync.parked (
     reason text NOT NULL,
     headers text NOT NULL,
     value bytea NOT NULL,
-    at timestamp with time zone NOT NULL
+    at timestamp with time zone NOT NULL,
+    key bytea
 );
 
 COMMENT ON TABLE sync.parked IS 'Messages set aside with their reason.';
+
+COMMENT ON COLUMN sync.parked.key IS 'The message''s key in its topic; NULL in rows from before it was kept';
 
 ALTER TABLE sync.parked ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME sync.parked_id_seq
@@ -717,6 +759,15 @@ CREATE TABLE sync.scan_pass (
 
 COMMENT ON TABLE sync.scan_pass IS 'The partitions in which the end of a scan has been seen.';
 
+CREATE TABLE sync.stuck (
+    kind text NOT NULL,
+    id text NOT NULL,
+    error text NOT NULL,
+    at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE sync.stuck IS 'Links and contacts whose reconsideration failed: left alone until the next start, or until a person deletes the row';
+
 CREATE TABLE sync.suspect (
     account text NOT NULL,
     contact_id text NOT NULL,
@@ -755,6 +806,9 @@ ALTER TABLE ONLY connectors.lease
 
 ALTER TABLE ONLY connectors.ledger
     ADD CONSTRAINT ledger_pkey PRIMARY KEY (link, side);
+
+ALTER TABLE ONLY connectors.parked
+    ADD CONSTRAINT parked_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY connectors.progress
     ADD CONSTRAINT progress_pkey PRIMARY KEY (grp, topic, partition);
@@ -828,6 +882,9 @@ ALTER TABLE ONLY sync.contact_address
 ALTER TABLE ONLY sync.contact
     ADD CONSTRAINT contact_pkey PRIMARY KEY (account, contact_id);
 
+ALTER TABLE ONLY sync.deletion_window
+    ADD CONSTRAINT deletion_window_pkey PRIMARY KEY (connection, opened);
+
 ALTER TABLE ONLY sync.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (day, account, event_id);
 
@@ -860,6 +917,9 @@ ALTER TABLE ONLY sync.reservation
 
 ALTER TABLE ONLY sync.scan_pass
     ADD CONSTRAINT scan_pass_pkey PRIMARY KEY (account, number, partition);
+
+ALTER TABLE ONLY sync.stuck
+    ADD CONSTRAINT stuck_pkey PRIMARY KEY (kind, id);
 
 ALTER TABLE ONLY sync.suspect
     ADD CONSTRAINT suspect_pkey PRIMARY KEY (account, contact_id);

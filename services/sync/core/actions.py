@@ -13,6 +13,7 @@ from services.contracts.commands import Tag, Untag, Update, Version
 from services.contracts.contact import SIDES, Contact, Fields, Side, Values
 from services.contracts.receipts import Observation
 from services.contracts.rule import PermitEmail, Rule, SetTag, SetText
+from services.sync.core.brake import stopped
 from services.sync.core.deletion import day_of
 from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config, normal_text
@@ -45,8 +46,9 @@ def act(
         },
     )
     link = link.with_half(side, half)
+    still = stopped(state, config, link, side) is not None
     for key, each in sorted(half.applied.items()):
-        if key not in wanted and not _resting(half, key, each.action):
+        if key not in wanted and not _resting(half, key, each.action) and not still:
             if _passed_on(state, link, record, key, each):
                 half = replace(half, applied={name: one for name, one in half.applied.items() if name != key})
                 link = link.with_half(side, half)
@@ -56,7 +58,7 @@ def act(
     for key, (action, undo) in sorted(wanted.items()):
         known = half.applied.get(key)
         done = known.final or known.action == action if known is not None else _stands(action, contact)
-        if done or _resting(half, key, action):
+        if done or _resting(half, key, action) or still:
             continue  # where somebody else did it, it isn't ours to take back
         replaced = known.replaced if known is not None else _present(action, contact)
         doing = Acting(key=key, action=action, undo=undo, replaced=replaced)
@@ -85,6 +87,7 @@ def ruled(half: Half, rules: Iterable[Rule]) -> frozenset[str]:
 
 def returned(link: Link, left: Record, right: Record) -> Link:
     """Return the link of a contact that is back: what our actions did to it went with it, and is done anew."""
+    link = replace(link, counted=None, number=0)
     for side, contact in (("left", left.contact), ("right", right.contact)):
         on: Side = "left" if side == "left" else "right"
         half = link.half(on)

@@ -8,6 +8,7 @@ from services.contracts.app import TRASH
 from services.contracts.commands import Tag, Untag
 from services.contracts.contact import SIDES, Side
 from services.sync.core.apart import is_apart
+from services.sync.core.brake import OFTEN, may_tag, stopped
 from services.sync.core.identity import distinct
 from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config, can_tag
@@ -125,6 +126,13 @@ def _tag(state: Slice, config: Config, link: Link, side: Side, survivor: Record,
     if "tag" in half.refused:
         state.decide(before, link, config, "refused", half.refused["tag"].reason)
         return
+    allowed = may_tag(state, config, before, link)
+    if allowed is None:
+        return
+    link = allowed
+    if (still := stopped(state, config, link, side)) is not None:
+        state.decide(before, still, config, "held", OFTEN)
+        return
     aim, half = issue(state, config, link, side)
     guard = survivor.contact.guard if survivor.contact is not None else None
     command = Tag(
@@ -159,6 +167,8 @@ def untag(state: Slice, config: Config, link: Link, side: Side) -> tuple[Link, b
         return forgotten, False
     if "untag" in half.refused:
         return link, False
+    if (still := stopped(state, config, link, side)) is not None:
+        return still, False
     aim, half = issue(state, config, link, side)
     command = Untag(
         aim=aim,

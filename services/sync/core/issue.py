@@ -13,13 +13,16 @@ from services.sync.core.state import Half, Kind, LineWrite, Link, Pending
 
 RESEND = 600_000_000
 """Microseconds after which a write that nobody answered is sent again: it, or its receipt, may be lost (P10)."""
+_LATELY = 600_000_000
 _NOTHING = msgspec.Raw(b"null")
 _KINDS: Mapping[Kind, type[Write]] = {"create": Create, "update": Update, "tag": Tag, "untag": Untag}
 
 
 def issue(state: Slice, config: Config, link: Link, side: Side) -> tuple[Aim, Half]:
     """Return the aim of the next write to that side, and the half with its version counted."""
-    half = replace(link.half(side), issued=link.half(side).issued + 1)
+    half = link.half(side)
+    lately = tuple(at for at in half.written if at > state.now - _LATELY)
+    half = replace(half, issued=half.issued + 1, written=(*lately, state.now))
     aim = Aim(
         link=link.id,
         side=side,

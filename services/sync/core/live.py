@@ -9,6 +9,7 @@ from services.contracts.commands import Update
 from services.contracts.contact import SIDES, Contact, Fields, Side
 from services.contracts.rule import Rule
 from services.sync.core.actions import act, returned, ruled
+from services.sync.core.brake import OFTEN, stopped
 from services.sync.core.deletion import untag
 from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config
@@ -89,6 +90,13 @@ def _bring(
     if chosen.resting:
         merged.outcome.append("refused")
         merged.lines.extend(chosen.resting)
+    still = stopped(state, config, link, side) if chosen.send and half.pending is None else None
+    if still is not None:
+        link = still
+        merged.outcome.append("held")
+        merged.notes.append(OFTEN)
+        merged.lines.extend(want.line.id for want in chosen.send)
+        return link
     if chosen.send and half.pending is None and record.contact is not None:
         link = _issue_update(state, config, link, side, list(chosen.send), record, record.contact)
         merged.outcome.append("update")

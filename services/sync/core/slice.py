@@ -11,12 +11,20 @@ from services.contracts.commands import Command
 from services.contracts.contact import SIDES, Side
 from services.contracts.envelope import derived
 from services.sync.core.mapping import Config
-from services.sync.core.state import Decision, Half, Link, Record, Wait, WaitReason, other
+from services.sync.core.state import Decision, Half, Link, Record, Wait, WaitReason, Window, other
 
 _NUMBERS = 1_000_000_000
 """Looks at one contact, or finds for one link, in one incarnation."""
 ContactKey = tuple[str, str]
 """(account, contact id)."""
+
+
+class MissingLockError(Exception):
+    """Deciding needs the lock `key`, of which the inputs don't tell: nothing was written."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
 
 
 class OlderConfigError(Exception):
@@ -44,6 +52,11 @@ class Slice:
     """(account, address) -> link that holds it."""
     by_contact: dict[tuple[str, Side, str], str] = field(default_factory=dict)
     """(connection, side, contact id) -> its link that hasn't ended."""
+    windows: dict[str, dict[int, Window]] = field(default_factory=dict)
+    """Connection -> its windows of deletions by their opening; only those under lock."""
+    active: dict[str, int] = field(default_factory=dict)
+    """Connection -> links that are active now; of those under lock."""
+    dirty_windows: set[tuple[str, int]] = field(default_factory=set)
     commands: list[tuple[Command, str]] = field(default_factory=list)
     """Commands with the app they go to."""
     decisions: list[Decision] = field(default_factory=list)
@@ -90,6 +103,11 @@ class Slice:
         if ended:
             self.release(link)
         return link
+
+    def put_window(self, window: Window) -> None:
+        """Change a window of deletions."""
+        self.windows.setdefault(window.connection, {})[window.opened] = window
+        self.dirty_windows.add((window.connection, window.opened))
 
     def put_record(self, record: Record) -> None:
         """Change a record; who waits for an address it no longer has is woken."""

@@ -23,6 +23,7 @@ WaitReason: TypeAlias = Literal[
     "config",
     "refused",
     "restore",
+    "deletions",
 ]
 Kind: TypeAlias = Literal["create", "update", "tag", "untag"]
 Normal: TypeAlias = str
@@ -199,6 +200,10 @@ class Half(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     refused: dict[str, Refusal] = msgspec.field(default_factory=dict)
     """Mapping line -> refusal; `*` stands for a create as a whole."""
     held: dict[str, Hold] = msgspec.field(default_factory=dict)
+    written: tuple[int, ...] = ()
+    """When it was written in the last ten minutes, microseconds since 1970."""
+    stopped: int | None = None
+    """Since when nothing is written there, because it was written too often: until a person lets it go."""
     expects: tuple[Expected, ...] = ()
     overwritten: dict[str, Overwritten] = msgspec.field(default_factory=dict)
     there: bool | None = None
@@ -271,6 +276,10 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The direction its last decision was taken under."""
     config_version: int = 0
     base: dict[str, Base] = msgspec.field(default_factory=dict)
+    counted: int | None = None
+    """Its deletion was counted in the window that opened then, microseconds since 1970 …"""
+    number: int = 0
+    """… as the so many-th."""
     merged: Merged | None = None
     """Its contact's partner was merged into that link's contact: it isn't used to make the partner anew (E4)."""
     finding: Finding | None = None
@@ -299,6 +308,19 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def unsettled(self) -> bool:
         """Whether a write on either side has no receipt yet."""
         return self.left.pending is not None or self.right.pending is not None
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """Ten minutes in which a connection's deletions are counted (E6)."""
+
+    connection: str
+    opened: int
+    """Microseconds since 1970."""
+    active: int
+    """Links that were active then."""
+    count: int
+    said: bool | None = None
+    """A person's word on those that wait: tag them, or leave them."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
