@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from services.contracts.commands import Tag, Update
+from services.contracts.contact import Fields
 from services.sync.core.brake import WINDOW
 from tests.core.bench import ADA, CARD, TWO_WAY, Bench, only, phone, tel, writes
 
@@ -14,7 +15,7 @@ def many(count: int, *, active: int | None = None) -> Bench:
     """A bench with so many pairs that agree."""
     bench = Bench(scanned=frozenset())
     for n in range(count):
-        fields = {"email": (f"p{n}@example.com",)}
+        fields: Fields = {"email": (f"p{n}@example.com",)}
         bench.take(bench.changed("shop", f"cus{n}", fields), bench.changed("office", f"card{n}", fields))
     assert writes(bench.finish_scan("shop") + bench.finish_scan("office")) == []
     assert all(link.paired for link in bench.links() if link.status != "ended")
