@@ -38,6 +38,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     avoid_duplicates: bool = True
     sync_deletions: Deletions = "none"
+    sync_unsubscribes: Deletions = "none"
+    """Where an unsubscribe is shown as a tag."""
     most_writes: int = 12
     """Writes to one contact within ten minutes after which it waits for a person; 0: any number."""
 

@@ -51,6 +51,8 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Names of the tags (labels, categories, Stripe tag keys) that are set, sorted."""
     mark: str | None = None
     """The id of the link whose create made this contact, where the app keeps such a mark for us."""
+    unsubscribed: bool = False
+    """Whether the contact doesn't want mail any more, where the app reports that."""
     guard: str | None = None
     """The etag or version to write under (compare-and-set); None where the app has no lock."""
 

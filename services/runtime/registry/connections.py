@@ -20,6 +20,11 @@ from services.runtime.registry.rules import Flow, Rules
 EXAMPLE = "`connections:` with a line per connection, such as `shop-office: {left: shop, right: office}`"
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 DELETIONS: tuple[Deletions, ...] = get_args(Deletions)
+_REPORTS = {
+    "sync_deletions": (Ability.DETECT_DELETION, "deletions"),
+    "sync_unsubscribes": (Ability.DETECT_UNSUBSCRIBE, "unsubscribes"),
+}
+"""Option -> what one side has to report, and how that is told."""
 
 
 class Connections:
@@ -142,38 +147,53 @@ class Connections:
         options = self._form.table(entry.value, what, "`{sync_deletions: right_to_left}`, or remove it")
         if options is None:
             return Options()
-        self._form.keys(
-            options,
-            what,
-            ["avoid_duplicates", "sync_deletions"],
-            {"sync_unsubscribes": "Remove it; the options are `avoid_duplicates` and `sync_deletions`."},
-        )
-        avoid, deletions = options.get("avoid_duplicates"), options.get("sync_deletions")
+        self._form.keys(options, what, ["avoid_duplicates", "sync_deletions", "sync_unsubscribes", "most_writes"], {})
+        avoid, most = options.get("avoid_duplicates"), options.get("most_writes")
         chosen: bool | None = True
         if avoid:
             chosen = self._form.boolean(avoid.value, f"`avoid_duplicates` of {pair.what}", "`true` or `false`")
         return Options(
             avoid_duplicates=chosen is not False,
-            sync_deletions=self._deletions(deletions, pair) if deletions else "none",
+            sync_deletions=self._tagged(options, pair, "sync_deletions"),
+            sync_unsubscribes=self._tagged(options, pair, "sync_unsubscribes"),
+            most_writes=self._most(most, pair) if most else Options().most_writes,
         )
 
-    def _deletions(self, entry: Entry, pair: Pair) -> Deletions:
-        chosen = self._form.choice(entry.value, f"`sync_deletions` of {pair.what}", DELETIONS)
+    def _most(self, entry: Entry, pair: Pair) -> int:
+        text = self._form.text(entry.value, f"`most_writes` of {pair.what}", "`12`")
+        if text is None:
+            return 0
+        if not (text.value.isascii() and text.value.isdigit() and len(text.value) <= 6):
+            self._report.error(
+                text.mark,
+                f"`most_writes` of {pair.what} is a number of writes to one contact in ten minutes, not "
+                f"{quoted(text.written)}",
+                "Write `12`, or `0` for any number.",
+            )
+            return 0
+        return int(text.value)
+
+    def _tagged(self, options: Table, pair: Pair, key: str) -> Deletions:
+        """An option that shows what happens on one side as a tag on the other, where both apps can (A7)."""
+        entry = options.get(key)
+        if entry is None:
+            return "none"
+        ability, verb = _REPORTS[key]
+        chosen = self._form.choice(entry.value, f"`{key}` of {pair.what}", DELETIONS)
         if chosen is None or chosen == "none" or len(pair.apps) < 2:
             return chosen or "none"
         lacking: dict[Side, str] = {}
         for side in SIDES:
-            if Ability.DETECT_DELETION not in pair.apps[OTHER[side]].abilities:
-                lacking[side] = f"{pair.told(OTHER[side])} doesn't report deletions"
+            if ability not in pair.apps[OTHER[side]].abilities:
+                lacking[side] = f"{pair.told(OTHER[side])} doesn't report {verb}"
             elif Ability.TAG not in pair.apps[side].abilities:
                 lacking[side] = f"{pair.told(side)} doesn't take tags"
         wanted = [side for side in SIDES if chosen in {"both", INTO[side]}]
         if reasons := [lacking[side] for side in wanted if side in lacking]:
             offered = ["none", *(INTO[side] for side in SIDES if side not in lacking)]
+            remedy = f"Write {listed(offered, 'or')}." if len(offered) > 1 else f"Remove `{key}`."
             self._report.error(
-                entry.value.mark,
-                f"{pair.what} can't have sync_deletions {quoted(chosen)}: {'; '.join(reasons)}",
-                f"Write {listed(offered, 'or')}.",
+                entry.value.mark, f"{pair.what} can't have {key} {quoted(chosen)}: {'; '.join(reasons)}", remedy
             )
         return chosen
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from services.contracts.app import UNSUBSCRIBES
 from services.contracts.commands import Update
 from services.contracts.contact import SIDES, Contact, Fields, Side
-from services.contracts.rule import Rule
+from services.contracts.rule import Rule, SetTag
 from services.sync.core.actions import act, returned, ruled
 from services.sync.core.brake import OFTEN, stopped
 from services.sync.core.deletion import untag
@@ -54,7 +55,7 @@ def live(state: Slice, config: Config, link: Link, left: Record, right: Record) 
         return
     ruling: dict[Side, _Ruled] = {}
     for side in SIDES:
-        rules = taken[other(side)].rules
+        rules = taken[other(side)].rules + _unsubscribed(config, side, right if side == "left" else left)
         ruling[side] = _Ruled(rules=rules, permits=permits_email(rules), texts=ruled(link.half(side), rules))
     link, merged = _merge_lines(config, link, left.contact, right.contact, ruling)
     for side, record in (("left", left), ("right", right)):
@@ -62,6 +63,13 @@ def live(state: Slice, config: Config, link: Link, left: Record, right: Record) 
         link = _bring(state, config, link, on, record, ruling[on], merged)
     reason = _reason(merged.outcome, merged.notes, link)
     state.decide(before, link, config, "+".join(dict.fromkeys(merged.outcome)) or "nothing", reason, *merged.lines)
+
+
+def _unsubscribed(config: Config, side: Side, partner: Record) -> tuple[Rule, ...]:
+    """An unsubscribe is shown by a tag for as long as it stands, as a rule with undo would (E7)."""
+    if partner.contact is None or not partner.contact.unsubscribed or not config.tags_unsubscribes_on(side):
+        return ()
+    return (Rule(source=other(side), actions=(SetTag(name=UNSUBSCRIBES),), undo=True),)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import msgspec
 import phonenumbers
 
 from services.contracts.app import Ability, Field, FieldType, Manifest
-from services.contracts.connection import Connection, MappingLine
+from services.contracts.connection import Connection, Deletions, MappingLine
 from services.contracts.contact import SIDES, Address, Contact, PersonName, Side, Value, Values
 from services.sync.core.identity import normal_address
 from services.sync.core.names import split, tidy, told
@@ -44,6 +44,15 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         """Whether all values of a multi-valued field take part; else only the primary one."""
         return self.left.multi and self.right.multi
 
+    @property
+    def merges(self) -> bool:
+        """Whether additions and removals of both sides come together, element by element (D5).
+
+        One way the source's elements count. A name in parts and one in a text have no form in common.
+        """
+        types = {self.left.type, self.right.type}
+        return self.whole and self.flow == "both" and (len(types) == 1 or types == {"text", "phone"})
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A connection in force, with what both apps declare."""
@@ -71,8 +80,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     def tags_deletions_on(self, side: Side) -> bool:
         """Whether a deletion on the opposite side tags the contact on that side."""
-        wanted = self.connection.options.sync_deletions
-        return wanted == "both" or ((wanted == "left_to_right") == (side == "right") and wanted != "none")
+        return _goes_into(self.connection.options.sync_deletions, side)
+
+    def tags_unsubscribes_on(self, side: Side) -> bool:
+        """Whether an unsubscribe on the opposite side tags the contact on that side."""
+        opposite = self.manifest("left" if side == "right" else "right")
+        able = Ability.TAG in self.manifest(side).abilities and Ability.DETECT_UNSUBSCRIBE in opposite.abilities
+        return able and _goes_into(self.connection.options.sync_unsubscribes, side)
+
+
+def _goes_into(wanted: Deletions, side: Side) -> bool:
+    return wanted == "both" or ((wanted == "left_to_right") == (side == "right") and wanted != "none")
 
 
 def compile_config(
@@ -148,7 +166,7 @@ def normal(value: Value, type_: FieldType) -> Normal:
             parts = (value.line1, value.line2, value.city, value.state, value.postal_code)
             tidied = (
                 *(tidy(unicodedata.normalize("NFC", part)) for part in parts),
-                value.country.strip().upper(),
+                tidy(value.country).upper(),
             )
             return "\x1f".join(tidied) if any(tidied) else ""
         case str():
@@ -190,11 +208,29 @@ def view(values: Values, line: Line) -> Values:
     return values if line.whole else values[:1]
 
 
+SEPARATOR = "\x1e"
+"""Between the elements of a field with many; no value in comparable form has it."""
+
+
 def normal_view(values: Values, line: Line, side: Side) -> Normal:
     """Return what takes part in the line in comparable form; the order of many values doesn't count."""
     type_ = line.field(side).type
     texts = [text for value in view(values, line) if (text := normal(value, type_))]
-    return "\x1e".join(sorted(set(texts))) if line.whole else (texts[0] if texts else "")
+    return SEPARATOR.join(sorted(set(texts))) if line.whole else (texts[0] if texts else "")
+
+
+def element(text: Normal, line: Line) -> Normal:
+    """Return an element, normal on its side, in the form in which both sides' elements compare."""
+    return text if line.left.type == line.right.type else normal_text(text, "phone")
+
+
+def elements(values: Values, line: Line, side: Side) -> dict[Normal, Value]:
+    """Return a field's elements in their order, each with that side's own (first) spelling."""
+    found: dict[Normal, Value] = {}
+    for value in values:
+        if text := normal(value, line.field(side).type):
+            found.setdefault(element(text, line), value)
+    return found
 
 
 def observed(contact: Contact, line: Line, side: Side) -> Values:
@@ -249,6 +285,8 @@ def _matched(wanted: Values, present: Values, type_: FieldType) -> Values:
 
 def agree(line: Line, left: Values, right: Values, base: Base | None) -> bool:
     """Whether both sides say the same after conversion, in a direction in which the line converts."""
+    if line.merges:
+        return elements(left, line, "left").keys() == elements(right, line, "right").keys()
     # A text against a name is compared as a name: its parts know more forms of the text than the other way round.
     parts_left = line.left.type == "name" and line.right.type != "name"
     target: Side = "right" if convertible(line.left.type, line.right.type) and not parts_left else "left"
