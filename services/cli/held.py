@@ -36,6 +36,8 @@ async def decide(id: str, *, yes: bool) -> int:
         if change is None:
             raise Failure(f"Nothing with the id {id} waits. `contactsync held list` shows what does.")
         done = await (approve if yes else reject)(store, manifests(), change)
+    if not done and change.kind == "often" and not yes:
+        raise Failure("It isn't written as long as you don't approve: there is nothing to reject.")
     if not done:
         raise Failure(f"{id} no longer waits: something else was decided in the meantime.")
     say(f"{'Approved' if yes else 'Rejected'}: {_told(change)}.")
@@ -46,5 +48,9 @@ def _told(change: HeldChange) -> str:
     match change.kind:
         case "field":
             return f"{change.line} of {change.contact or 'a new contact'} in {change.account} becomes {change.value}"
+        case "window":
+            return f"{change.value} contacts deleted within ten minutes get the trash tag on the other side"
+        case "often":
+            return f"{change.contact} in {change.account} is written again ({change.value} times in ten minutes so far)"
         case "deletions":
             return f"{change.value} contacts of {change.account} are gone by a scan"

@@ -25,6 +25,15 @@ _SUSPECTS = """
 SELECT account, scan, count(*) AS count, min(since) AS since FROM sync.suspect WHERE held GROUP BY account, scan
  ORDER BY account, scan
 """
+_WINDOWS = """
+SELECT w.connection, w.opened, w.count, w.active, count(l.id) AS waiting FROM sync.deletion_window w
+  JOIN sync.link l ON l.connection = w.connection AND l.wait_reason = 'deletions' AND l.reconsider_at IS NULL
+       AND (l.state->>'counted')::bigint = w.opened
+ WHERE w.said IS NULL GROUP BY w.connection, w.opened ORDER BY w.opened
+"""
+_SAY = "UPDATE sync.deletion_window SET said = $3 WHERE connection = $1 AND opened = $2 AND said IS NULL"
+_WAKE = "INSERT INTO sync.wake (link) SELECT id FROM sync.link WHERE wait_reason = 'deletions' AND wait_on = $1"
+_OFTEN = "often"
 _ASK = "UPDATE sync.suspect SET held = false WHERE account = $1 AND scan = $2 AND held"
 _DISMISS = "DELETE FROM sync.suspect WHERE account = $1 AND scan = $2 AND held"
 
@@ -36,7 +45,8 @@ class HeldChange(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     """What `held approve` and `held reject` take."""
-    kind: Literal["field", "deletions"]
+    kind: Literal["field", "deletions", "window", "often"]
+    """A value; contacts that a scan no longer shows; many deletions at once (E6); a contact written too often (F3)."""
     connection: str
     """The connection, or the account for suspected deletions."""
     account: str
@@ -56,6 +66,20 @@ async def held(database: Database) -> Sequence[HeldChange]:
         link = _links.decode(row["state"])
         pair = msgspec.json.decode(accounts[link.connection], type=dict[str, msgspec.Raw])
         for side in SIDES:
+            stopped = link.half(side).stopped
+            if stopped is not None:
+                found.append(
+                    HeldChange(
+                        id=hold_id(link.id, side, _OFTEN),
+                        kind="often",
+                        connection=link.connection,
+                        account=msgspec.json.decode(pair[side], type=str),
+                        contact=link.half(side).contact_id or "",
+                        line="",
+                        value=str(len(link.half(side).written)),
+                        since=datetime.fromtimestamp(stopped / 1_000_000).astimezone(),
+                    )
+                )
             for line, hold in link.half(side).held.items():
                 if not hold.approved:
                     found.append(
@@ -83,6 +107,19 @@ async def held(database: Database) -> Sequence[HeldChange]:
         )
         for row in await database.fetch(_SUSPECTS)
     ]
+    found += [
+        HeldChange(
+            id=f"deletions-{row['connection']}-{row['opened']}",
+            kind="window",
+            connection=row["connection"],
+            account="",
+            contact="",
+            line="",
+            value=f"{row['waiting']} of {row['count']}",
+            since=datetime.fromtimestamp(row["opened"] / 1_000_000).astimezone(),
+        )
+        for row in await database.fetch(_WINDOWS)
+    ]
     return found
 
 
@@ -105,14 +142,29 @@ async def _say(store: Store, manifests: Mapping[str, Manifest], change: HeldChan
     if change.kind == "deletions":
         scan = int(change.id.rpartition("-")[2])
         return await store.execute(_ASK if approved else _DISMISS, change.account, scan) not in ("UPDATE 0", "DELETE 0")
+    if change.kind == "window":
+        return await _say_of_window(store, change, approved=approved)
     done = False
     for row in await store.fetch(_HELD):
         link = _links.decode(row["state"])
         for side in SIDES:
+            if hold_id(link.id, side, _OFTEN) == change.id:
+                done = await _decide(store, manifests, link.id, side, _OFTEN, change, approved=approved)
             for line in link.half(side).held:
                 if hold_id(link.id, side, line) == change.id:
                     done = await _decide(store, manifests, link.id, side, line, change, approved=approved)
     return done
+
+
+async def _say_of_window(store: Store, change: HeldChange, *, approved: bool) -> bool:
+    async def work(database: Database) -> bool:
+        opened = int(change.id.rpartition("-")[2])
+        if await database.execute(_SAY, change.connection, opened, approved) != "UPDATE 1":
+            return False
+        await database.execute(_WAKE, change.connection)
+        return True
+
+    return await store.retrying(work)
 
 
 async def _decide(
@@ -150,6 +202,11 @@ def _say_to(state: Slice, link_id: str, side: Side, line_id: str, change: HeldCh
     link = state.links[link_id]
     config = state.configs[link.connection]
     half = link.half(side)
+    if line_id == _OFTEN:
+        if half.stopped is None or not approved:
+            return False
+        state.put_link(link.with_half(side, replace(half, stopped=None, written=())))
+        return True
     hold = half.held.get(line_id)
     if hold is None or hold.approved or hold.value != change.value:
         return False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from services.contracts.commands import Tag
+from services.contracts.commands import Tag, Update
 from services.contracts.contact import Fields
-from services.runtime.log import EVENTS
+from services.runtime.log import EVENTS, RECEIPTS
 from services.runtime.store import Store
+from services.sync.control import approve, held, reject
 from services.sync.sweeper import Sweeper
-from tests.integration.sync_messages import changed, deleted, of, scan_finished
-from tests.integration.sync_rig import MANIFESTS, PAIR, PARTITIONS, rig
+from tests.integration.sync_messages import changed, deleted, of, scan_finished, shop, written
+from tests.integration.sync_rig import MANIFESTS, PAIR, PARTITIONS, active, rig
 
 
 async def test_e6_deletions_are_counted_once_across_transactions_and_sweepers(store: Store) -> None:
@@ -39,3 +40,33 @@ async def test_e6_deletions_are_counted_once_across_transactions_and_sweepers(st
         assert row is not None
         assert tuple(row) == (40, 40, None)
         assert await store.fetchval("SELECT count(*) FROM sync.link WHERE wait_reason = 'deletions'") == 21
+        async with store.transaction(readonly=True) as database:
+            (waiting,) = await held(database)
+        assert (waiting.kind, waiting.connection, waiting.value) == ("window", "pair", "21 of 40")
+        assert await approve(store, MANIFESTS, waiting)
+        assert not await reject(store, MANIFESTS, waiting)
+        await made.sweep()
+        assert len({tag.contact_id for tag in of(await made.drain(), Tag)}) == 21
+        async with store.transaction(readonly=True) as database:
+            assert await held(database) == []
+
+
+async def test_f3_a_contact_written_too_often_goes_on_when_a_person_says_so(store: Store) -> None:
+    async with rig(store, PAIR) as made:
+        events, receipts = await made.own(EVENTS), await made.own(RECEIPTS)
+        await active(made, events, receipts)
+        for turn in range(12):
+            phone = f"+1202555{100 + turn:04}"
+            await events.take(changed("shop", "cus", shop("Ada", "cus@example.com", phone=phone), at=20 + 10 * turn))
+            for update in of(await made.drain(), Update):
+                if update.aim.side == "right":
+                    card = {**update.fields, "n": update.expected.get("n", ()), "email": ("cus@example.com",)}
+                    await receipts.take(written(update, at=25 + 10 * turn, fields=card))
+        await made.drain()
+        async with store.transaction(readonly=True) as database:
+            waiting = [change for change in await held(database) if change.kind == "often"]
+        assert [(change.account, change.value) for change in waiting] == [("office", "12")]
+        assert not await reject(store, MANIFESTS, waiting[0])
+        assert await approve(store, MANIFESTS, waiting[0])
+        await made.sweep()
+        assert [update.aim.side for update in of(await made.drain(), Update)] == ["right"]

@@ -170,6 +170,8 @@ def _alone(state: Slice, config: Config, side: Side, half: Half) -> Link | None:
         connection=config.connection.name,
         direction=config.connection.direction,
         config_version=config.version,
+        # After every stored link: those that give the contact up are written first.
+        seq=state.sighted(),
     )
     kept = Half(contact_id=half.contact_id, there=half.there, applied=half.applied)
     return state.put_link(fresh.with_half(side, kept))

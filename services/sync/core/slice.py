@@ -185,13 +185,13 @@ class Slice:
             connection=config.connection.name,
             direction=config.connection.direction,
             config_version=config.version,
-            seq=self._sighted() if known is None else known.seq,
+            seq=self.sighted() if known is None else known.seq,
         ).with_half(side, Half(contact_id=contact_id))
         if known is not None:
             fresh = _versions_kept(fresh, known)
         return self.put_link(fresh)
 
-    def _sighted(self) -> int:
+    def sighted(self) -> int:
         """Return a place after every stored link, in the order of sight; storing gives the lasting one."""
         self.sightings += 1
         return (1 << 62) + self.sightings

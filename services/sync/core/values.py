@@ -1,10 +1,23 @@
 """Three-way merge per mapping line (P1-P3): what each side shall be told, given what both last agreed on."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from services.contracts.connection import Direction
-from services.contracts.contact import SIDES, Contact, Side, Values
-from services.sync.core.mapping import Config, Line, agree, normal_view, observed, wanted_values
+from services.contracts.contact import SIDES, Contact, Side, Value, Values
+from services.sync.core.mapping import (
+    SEPARATOR,
+    Config,
+    Line,
+    agree,
+    convert,
+    element,
+    elements,
+    normal_view,
+    observed,
+    wanted_values,
+)
 from services.sync.core.state import Base, Half, Hold, LineWrite, Link, Normal, Refusal, is_action, other
 
 
@@ -41,15 +54,23 @@ def merge(
     right: Contact,
     base: Base | None,
     permitted: frozenset[Side] = frozenset(),
+    resting: frozenset[Side] = frozenset(),
 ) -> Want | Rebase | Rest:
-    """Decide one line from the present contacts and the base pair. `permitted`: sides that e-mails may flow into."""
-    here = {"left": observed(left, line, "left"), "right": observed(right, line, "right")}
+    """Decide one line from the present contacts and the base pair. `permitted`: sides that e-mails may flow into.
+
+    Where both sides lack something, one is told after the other: those in `resting`, where this line's value was
+    refused or is held, come last.
+    """
+    here: dict[Side, Values] = {"left": observed(left, line, "left"), "right": observed(right, line, "right")}
     now = Base(normal_view(here["left"], line, "left"), normal_view(here["right"], line, "right"))
     if base == now:
         return Rest(line=line, reason="neither side changed")
     if agree(line, here["left"], here["right"], base):
         return Rebase(line=line, base=now, reason="both sides say the same")
     verdict = _first(config, line, now, permitted) if base is None else _later(config, line, now, base)
+    if line.merges and not isinstance(verdict, Rebase):
+        guarded = frozenset(side for side in SIDES if line.field(side).guarded) - permitted
+        return _union(config, line, here, now, base, last=resting | guarded)
     if isinstance(verdict, Rebase | Rest):
         return verdict
     return _want(line, verdict, here["left"], here["right"], now, base)
@@ -94,6 +115,103 @@ def _later(config: Config, line: Line, now: Base, base: Base) -> Side | Rest:
     if source is not None:
         return source
     return config.connection.winner if len(changed) == len(SIDES) else changed[0]
+
+
+_OWED, _ENTER, _LEAVE = "\x1d", "\x1d+", "\x1d-"
+"""What marks elements in a half of a base pair that are still to be written there; no element begins like that."""
+
+
+class _Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One side of a line whose elements merge, each in the form in which both sides' elements compare."""
+
+    own: dict[Normal, Value]
+    """What it holds now, in its order and spelling."""
+    held: frozenset[Normal] = frozenset()
+    """What it held when both last agreed."""
+    enter: frozenset[Normal] = frozenset()
+    """What it is still to be given: the other side was told this side's news first."""
+    leave: frozenset[Normal] = frozenset()
+    """What is still to go from it."""
+
+
+class _News(msgspec.Struct, frozen=True, kw_only=True):
+    """What the other side did since both last agreed and one side lacks, and what that side shall hold."""
+
+    enter: tuple[Normal, ...]
+    leave: tuple[Normal, ...]
+    values: dict[Normal, Value]
+
+
+def _side(line: Line, side: Side, values: Values, base: Base | None) -> _Side:
+    texts = [text for text in base.half(side).split(SEPARATOR) if text] if base else []
+    return _Side(
+        own=elements(values, line, side),
+        held=frozenset(element(text, line) for text in texts if not text.startswith(_OWED)),
+        enter=frozenset(text.removeprefix(_ENTER) for text in texts if text.startswith(_ENTER)),
+        leave=frozenset(text.removeprefix(_LEAVE) for text in texts if text.startswith(_LEAVE)),
+    )
+
+
+def _union(
+    config: Config, line: Line, here: Mapping[Side, Values], now: Base, base: Base | None, last: frozenset[Side]
+) -> Want | Rebase:
+    """Bring together what both sides added and removed (D5); without a base, all they hold was added.
+
+    An element that one side alone held when both last agreed (the other's app dropped it) stays where it is. Where
+    both sides lack something, one is written first, and the base that its receipt leaves says what the other is owed.
+    """
+    winner = config.connection.winner
+    sides = _aligned({side: _side(line, side, here[side], base) for side in SIDES})
+    news = {side: found for side in SIDES if (found := _news(line, side, sides)) is not None}
+    if not news:
+        return Rebase(line=line, base=now, reason="what changed on one side isn't for the other")
+    both = base is None or len(news) > 1 or any(each.enter or each.leave for each in sides.values())
+    lead = {side: next(iter(sides[winner if both else other(side)].own), "") for side in news}
+    values = {side: _led(news[side].values, lead[side]) for side in news}
+    late = {side for side in news if side in last or too_long(values[side], line.field(side).max_length)}
+    target = min(news, key=lambda side: (side in late, side == winner))
+    source = now.half(other(target))
+    if owed := news.get(other(target)):
+        marks = [*(_ENTER + text for text in owed.enter), *(_LEAVE + text for text in owed.leave)]
+        source = SEPARATOR.join([*([source] if source else []), *sorted(marks)])
+    write = LineWrite(source, normal_view(values[target], line, target))
+    return Want(line=line, target=target, values=values[target], write=write)
+
+
+def _aligned(sides: Mapping[Side, _Side]) -> Mapping[Side, _Side]:
+    """Take the one element that an app keeps in another form than it was given for the one it was made from."""
+    left, right = sides["left"], sides["right"]
+    given, kept = left.held - right.held, right.held - left.held
+    if len(given) != 1 or len(kept) != 1 or any(each.enter or each.leave for each in sides.values()):
+        return sides
+    (one,), (form,) = given, kept
+    if one in right.own or form in left.own:
+        return sides
+    own = {one if key == form else key: value for key, value in right.own.items()}
+    return {"left": left, "right": msgspec.structs.replace(right, own=own, held=right.held - kept | given)}
+
+
+def _news(line: Line, side: Side, sides: Mapping[Side, _Side]) -> _News | None:
+    here, there = sides[side], sides[other(side)]
+    given, field = line.field(other(side)), line.field(side)
+    enter = tuple(key for key in there.own if key not in here.own and (key not in there.held or key in here.enter))
+    leave = tuple(
+        key
+        for key in here.own
+        if key not in there.own and (key in here.leave or (key in here.held and key in there.held))
+    )
+    if field.type == "email" and not there.own:  # clearing an e-mail isn't passed on
+        leave = ()
+    values = {key: value for key, value in here.own.items() if key not in leave}
+    values |= {key: convert(there.own[key], given.type, field.type, None) for key in enter}
+    if not (enter or leave) or (field.required and not values):
+        return None
+    return _News(enter=enter, leave=leave, values=values)
+
+
+def _led(values: Mapping[Normal, Value], first: Normal) -> Values:
+    """Return the values with that element, if it is among them, as the primary one."""
+    return (*(values[key] for key in values if key == first), *(values[key] for key in values if key != first))
 
 
 class Sorted(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from services.runtime.store import Connection as Database
 from services.runtime.store import Store
 from services.sync.closure import Keys, closure
 from services.sync.configs import read_configs
-from services.sync.core.slice import ContactKey, OlderConfigError, Slice
+from services.sync.core.slice import ContactKey, MissingLockError, OlderConfigError, Slice
 from services.sync.core.state import Decision
 from services.sync.load import load, lock, scanned_accounts
 from services.sync.save import Journalled, save
@@ -61,6 +61,8 @@ async def spoken(
     for _ in range(_TOGETHER):
         try:
             return await store.retrying(work)
+        except MissingLockError as error:
+            keys.addresses.add(error.key)
         except (LocksShortError, OlderConfigError):
             continue
     return await store.retrying(work)
