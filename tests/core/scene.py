@@ -9,6 +9,7 @@ from services.contracts.app import Ability, Field, Manifest
 from services.contracts.commands import Command, Create, Tag, Untag, Update, Write
 from services.contracts.connection import Connection, Direction, Options
 from services.contracts.contact import Fields, Subscription
+from services.contracts.events import ContactChanged
 from services.contracts.rule import Action, Condition, FieldIs, Rule, SetTag, SetText
 from services.sync.core.mapping import Config, compile_config
 from services.sync.core.state import Link, Record, SubscriptionRecord
@@ -89,7 +90,7 @@ class Scene:
         self.tags[key] = self.tags.get(key, frozenset()) if tags is None else frozenset(tags)
         return self.bench.take(self.seen(account, contact_id))
 
-    def seen(self, account: str, contact_id: str) -> object:
+    def seen(self, account: str, contact_id: str) -> ContactChanged:
         """Return the news of a contact as it stands there now."""
         key = (account, contact_id)
         return self.bench.changed(account, contact_id, self.fields[key], tags=self.tags[key], at=self.at)

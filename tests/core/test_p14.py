@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from services.contracts.commands import Update
 from services.contracts.contact import Fields
 from services.contracts.envelope import derived
+from services.contracts.events import ContactChanged
 from services.contracts.receipts import Deferred
-from tests.core.bench import ADA, CARD, TWO_WAY, Bench, answer, only, writes
+from tests.core.bench import ADA, CARD, TWO_WAY, Bench, answer, only, phone, tel, writes
 
 NOTED: Fields = {**ADA, "description": ("before",)}
 CARDED: Fields = {**CARD, "note": ("before",)}
@@ -125,3 +126,20 @@ def test_p14_an_overwritten_email_is_put_back_without_asking() -> None:
     assert writes(bench.take(told)) == []
     back = only(bench.take(bench.written(update, {**ADA, "email": ("ours@example.com",)}, at=111)), Update)
     assert (back.aim.account, back.fields) == ("shop", {"email": ("typed@example.com",)})
+
+
+def test_p14_an_edit_that_the_restoring_write_overwrote_comes_back_though_its_echo_is_first() -> None:
+    def echoed(write: Update, stood: str, at: float) -> ContactChanged:
+        now = {**ADA, **write.fields}
+        return bench.changed("shop", "cus", now, at=at, prior={"phone": phone(stood)}, label=key(write))
+
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    ours = only(bench.take(bench.changed("office", "card", {**CARD, "tel": tel("22")}, at=100)), Update)
+    assert bench.take(echoed(ours, "33", 110)) == []
+    restore = only(bench.take(bench.written(ours, {**ADA, "phone": tel("22")}, at=110.5)), Update)
+    assert restore.fields == {"phone": phone("33")}
+    assert bench.take(echoed(restore, "44", 120)) == []
+    told = writes(bench.take(bench.written(restore, {**ADA, "phone": phone("33")}, at=120.5)))
+    back = [each.fields for each in told if isinstance(each, Update) and each.aim.account == "shop"]
+    assert back == [{"phone": phone("44")}]

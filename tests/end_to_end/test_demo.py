@@ -226,6 +226,18 @@ async def test_a_demo_that_is_killed_at_ten_moments_goes_on_and_makes_nothing_tw
     assert everybody == paired
 
 
+async def test_the_story_is_told_on_kafka_and_goes_on_there_after_a_kill(kafka_here: None, folder: Path) -> None:
+    process = start(folder, "--exit", "--kafka")
+    await until(process, "written  office")
+    process.kill()
+    process.communicate()
+    last = start(folder, "--exit", "--kafka")
+    printed = await asyncio.to_thread(ended, last, 120)
+    assert last.returncode == 0, printed
+    assert ALL in printed.splitlines()
+    assert processes(folder) == []
+
+
 async def test_the_people_sandbox_goes_on_with_what_it_answered(folder: Path) -> None:
     fields = {"personFields": "names,emailAddresses,metadata", "requestSyncToken": "true"}
 

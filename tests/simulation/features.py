@@ -29,3 +29,5 @@ class Features:
     losses: bool = False
     """Commands and their answers vanish from the log, as when a topic is deleted."""
     touches: bool = False
+    rules: bool = False
+    """Rules take some contacts and tag their partners; people change whom they take, and the rules."""

@@ -35,7 +35,7 @@ class Entry:
         aim = self.command.aim
         if isinstance(self.command, Create) and self.made is None:
             return derived("create", aim.link, aim.side, self.key_n)
-        return derived("write", aim.link, aim.side, aim.version.n)
+        return derived("write", aim.link, aim.side, aim.version.incarnation, aim.version.n)
 
 
 class Ledger:

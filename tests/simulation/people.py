@@ -5,7 +5,10 @@ from services.contracts.events import ContactChanged, ContactDeleted, ContactTou
 from services.sync.core.state import other
 from tests.simulation.account import PATHS, SECOND, Person, said_at
 from tests.simulation.message import Message, short
+from tests.simulation.ruling import GOLD, VIP
 from tests.simulation.sync import START, Sync
+
+TRASH = "PieSync Trash"
 
 
 class People(Sync):
@@ -63,7 +66,7 @@ class People(Sync):
     def untag(self, account: str, contact_id: str) -> None:
         """A person removes our tag."""
         person = self.accounts[account].people[contact_id]
-        person.tags = frozenset()
+        person.tags -= {TRASH}
         partners = self.partners(account, contact_id)
         if len(partners) != 1 or partners[0].deletions > 1:
             # The tag removed may be an earlier deletion's: nobody can know.
@@ -72,23 +75,41 @@ class People(Sync):
         self.tell(f"a person untags {account} {contact_id}")
         self._changed(account, person, person.fields)
 
+    def mark(self, account: str, contact_id: str) -> None:
+        """A person says that a contact is gold, or isn't any more."""
+        person = self.accounts[account].people[contact_id]
+        person.tags ^= {GOLD}
+        key = (account, contact_id)
+        self.marks[key] = self.marks.get(key, 0) + 1
+        self.tell(f"a person {'marks' if GOLD in person.tags else 'unmarks'} {account} {contact_id}")
+        self._changed(account, person, person.fields)
+
+    def strip(self, account: str, contact_id: str) -> None:
+        """A person removes the tag that a rule set."""
+        person = self.accounts[account].people[contact_id]
+        person.tags -= {VIP}
+        self.stripped.add((account, contact_id))
+        self.tell(f"a person strips {account} {contact_id}")
+        self._changed(account, person, person.fields)
+
     def _changed(self, account: str, person: Person, before: Fields) -> None:
         self.deeds += 1
         self.accounts[account].change(person)
         self.announce(account, person, before)
 
-    def announce(self, account: str, person: Person, before: Fields) -> None:
-        """The shop says at once what changed; the office waits to be asked."""
+    def announce(self, account: str, person: Person, before: Fields, *, label: str | None = None) -> bool:
+        """The shop says at once what changed; the office waits to be asked. Return whether it told what was before."""
         if account != "shop":
-            return
+            return False
         self.events += 1
         prior = {key: before.get(key, ()) for key in before.keys() | person.fields.keys()}
         prior = {key: values for key, values in prior.items() if values != person.fields.get(key, ())}
         if self.touches and self.events % 3 == 0:
             body = ContactTouched(account=account, contact_id=person.id, origin="webhook")
             self.bag.append(Message(f"evt-{self.events}", body, f"webhook evt-{self.events} shop {person.id}: touched"))
-            return
-        self.post(f"evt-{self.events}", account, person, said_at(self.now), "webhook", prior=prior)
+            return False
+        self.post(f"evt-{self.events}", account, person, said_at(self.now), "webhook", prior=prior, label=label)
+        return True
 
     def post(
         self,
@@ -101,6 +122,7 @@ class People(Sync):
         prior: Fields | None = None,
         scan: int | None = None,
         look: LookAnswer | None = None,
+        label: str | None = None,
     ) -> None:
         body: ContactChanged | ContactDeleted
         if person.deleted:
@@ -115,6 +137,7 @@ class People(Sync):
                 prior=prior or {},
                 scan=scan,
                 look=look,
+                label=label,
             )
         what = "gone" if person.deleted else short(person.fields) + (f" tags={set(person.tags)}" if person.tags else "")
         at = f"[{(order.start - START) / SECOND:.2f},{(order.end - START) / SECOND:.2f}]"

@@ -9,6 +9,8 @@ from services.contracts.commands import Create
 from services.contracts.contact import Fields, PersonName
 from tests.simulation.account import PATHS, SECOND, Person
 from tests.simulation.features import Features
+from tests.simulation.people import TRASH
+from tests.simulation.ruling import VARIANTS, VIP
 from tests.simulation.sync import two_way
 from tests.simulation.world import World
 
@@ -25,6 +27,8 @@ class Story:
             connection = structs.replace(connection, winner="right")
         if features.directions and rng.random() < 0.5:
             connection = structs.replace(connection, direction=rng.choice(["left_to_right", "right_to_left"]))
+        if features.rules:
+            connection = structs.replace(connection, rules=rng.choice(VARIANTS))
         self.world = World(connection, finds=features.finds, touches=features.touches)
         self.world.faults = features.faults
         self.world.losses = features.losses
@@ -51,6 +55,8 @@ class Story:
             if rng.random() < 0.8:
                 fields[PATHS[account][name]] = self._value(account, name)
         self.world.create(account, f"{account[0]}{self.people}", fields)
+        if self.features.rules and rng.random() < 0.6:
+            self.world.mark(account, f"{account[0]}{self.people}")
 
     def _value(self, account: str, name: str) -> tuple[str | PersonName, ...]:
         self.edits += 1
@@ -105,6 +111,8 @@ class Story:
             acts += [(self._pause, 0.3), (self.resume, 0.5), (self._raise, 0.3), (self._fall, 0.15), (self.back, 0.4)]
         if has.emails:
             acts.append((self._say, 1))
+        if has.rules:
+            acts += [(self._mark, 1.2), (self._strip, 0.5), (self._rule, 0.15)]
         if has.directions:
             acts.append((self._turn, 0.3))
         return acts
@@ -184,9 +192,24 @@ class Story:
             self.world.restore(*rng.choice(gone))
 
     def _untag(self, rng: Random) -> None:
-        tagged = [(a.name, p.id) for a in self.world.accounts.values() for p in a.live() if p.tags]
+        tagged = [(a.name, p.id) for a in self.world.accounts.values() for p in a.live() if TRASH in p.tags]
         if tagged:
             self.world.untag(*rng.choice(tagged))
+
+    def _mark(self, rng: Random) -> None:
+        someone = self._someone(rng)
+        if someone is not None:
+            self.world.mark(someone[0], someone[1].id)
+
+    def _strip(self, rng: Random) -> None:
+        tagged = [(a.name, p.id) for a in self.world.accounts.values() for p in a.live() if VIP in p.tags]
+        if tagged:
+            self.world.strip(*rng.choice(tagged))
+
+    def _rule(self, rng: Random) -> None:
+        rules = rng.choice(VARIANTS)
+        self.world.tell(f"rules {VARIANTS.index(rules)}")
+        self.world.configure(structs.replace(self.world.connection, rules=rules))
 
     def _say(self, rng: Random) -> None:
         held = self.world.held()

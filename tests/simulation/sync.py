@@ -113,7 +113,6 @@ class Sync:
         self.paused = self.paused if paused is None else paused
         config = compile_config(self.connection, self.version, self.state.manifests, paused=self.paused)
         self.former, self.configs = self.configs or None, {self.connection.name: config}
-        self.state.windows.setdefault(self.connection.name, {})
         self.state.configs = self.configs
         for name in self.configs:
             self.state.windows.setdefault(name, {})

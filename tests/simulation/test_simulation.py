@@ -21,6 +21,8 @@ DELETING = Features(faults=True, between=True, creates=True, deletions=True)
 CONFIGURED = Features(faults=True, between=True, creates=True, configs=True, deletions=True, clears=True)
 TURNING = Features(faults=True, between=True, creates=True, configs=True, directions=True, emails=True, clears=True)
 SHARING = Features(faults=True, between=True, creates=True, shared=True, emails=True, finds=True, touches=True)
+RULED = Features(faults=True, between=True, creates=True, clears=True, rules=True)
+RULED_AND_TURBULENT = Features(faults=True, between=True, creates=True, deletions=True, configs=True, rules=True)
 LOSING = Features(faults=True, losses=True, between=True, creates=True, deletions=True, configs=True, finds=True)
 EVERYTHING = Features(
     faults=True,
@@ -71,6 +73,14 @@ def test_p11_a_changed_direction_is_taken_over_once_everything_is_settled() -> N
 
 def test_p8_b10_contacts_that_share_addresses_and_change_them_keep_one_partner_each() -> None:
     all_end_well(SHARING)
+
+
+def test_b7_b9_rules_take_contacts_in_and_out_and_tag_exactly_whom_they_want() -> None:
+    all_end_well(RULED)
+
+
+def test_b7_b9_p13_rules_hold_through_deletions_pauses_and_outages() -> None:
+    all_end_well(RULED_AND_TURBULENT)
 
 
 def test_p10_p12_commands_and_receipts_that_vanish_are_sent_again_and_nothing_happens_twice() -> None:

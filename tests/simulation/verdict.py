@@ -3,9 +3,10 @@
 from services.contracts.contact import SIDES
 from services.sync.core.state import Link
 from tests.simulation.account import Person
+from tests.simulation.people import TRASH
+from tests.simulation.ruling import VIP, matching, tags_partner
 from tests.simulation.world import World
 
-TRASH = "PieSync Trash"
 BASE, PER_DEED = 4, 3
 """The most writes: some for the first pairing, and some for each thing that a person did."""
 
@@ -14,6 +15,8 @@ def judge(world: World) -> list[str]:
     """Return what is wrong with the world at rest."""
     found = [*_open(world), *_stale(world), *_partners(world), *_tags(world)]
     for link in world.state.links.values():
+        if link.status in ("active", "outside"):
+            found += _ruled(world, link)
         if link.status == "active":
             found += _values(world, link)
     if world.writes > (bound := BASE + PER_DEED * world.deeds):
@@ -105,6 +108,45 @@ def _pair(world: World, link: Link) -> tuple[Person, Person] | None:
     return None if left.deleted or right.deleted else (left, right)
 
 
+def _ruled(world: World, link: Link) -> list[str]:
+    """A pair is in the sync as long as a rule takes one of it, and tagged as long as a rule wants that."""
+    people = _pair(world, link)
+    if people is None:
+        return []
+    left, right = people
+    taken = bool(matching(world, "shop", left) or matching(world, "office", right))
+    found = []
+    if world.connection.direction == "two_way" and taken != (link.status == "active"):
+        found.append(
+            f"rules: {left.id} and {right.id} are {link.status}, and a rule takes {'one' if taken else 'none'}"
+        )
+    for account, person, source_account, source in (("shop", left, "office", right), ("office", right, "shop", left)):
+        wanted, tagged = tags_partner(world, source_account, source), VIP in person.tags
+        key = (account, person.id)
+        if left.deletions or right.deletions:
+            continue  # the tag may be an earlier pair's
+        if wanted and key not in world.stripped and not tagged:
+            found.append(f"action: {account} {person.id} should be tagged")
+        always = not world.reruled and world.marks.get((source_account, source.id), 0) <= 1
+        if wanted and key in world.stripped and always and tagged:
+            found.append(f"action: {account} {person.id} is tagged, although a person removed the tag")
+        if not wanted and tagged and all(rule.undo for rule in world.in_force if rule.actions):
+            found.append(f"action: {account} {person.id} should not be tagged")
+    return found
+
+
+def _steady(world: World, key: tuple[str, str]) -> bool:
+    """Whether rules took the contact and its partners all the time: else a deletion may have come while they didn't."""
+    if all(not rule.conditions for rule in world.connection.rules) and not world.reruled:
+        return True
+    there = "office" if key[0] == "shop" else "shop"
+    keys = [key, *((there, partner.id) for partner in world.partners(*key))]
+    return not world.reruled and any(
+        world.marks.get(each, 0) == 1 and matching(world, each[0], world.accounts[each[0]].people[each[1]])
+        for each in keys
+    )
+
+
 def _partners(world: World) -> list[str]:
     """Every live contact has a partner, unless another one with its address stands in the way."""
     found = []
@@ -121,6 +163,7 @@ def _partners(world: World) -> list[str]:
                 (side, person.id) in linked
                 or not person.addresses
                 or not world.connection.writes("right" if side == "left" else "left")
+                or not matching(world, account, person)
             ):
                 continue
             twins = [
@@ -161,6 +204,6 @@ def _tags(world: World) -> list[str]:
         for person in account.live():
             key = (account.name, person.id)
             should = key in bereaved and account.name in tagged and key not in world.untagged
-            if _plain_which(world, key) and should != (TRASH in person.tags):
+            if _plain_which(world, key) and _steady(world, key) and should != (TRASH in person.tags):
                 found.append(f"tag: {account.name} {person.id} should{'' if should else ' not'} be tagged")
     return found

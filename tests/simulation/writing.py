@@ -11,7 +11,9 @@ from services.contracts.receipts import Deferred, Observation, Receipt, Refused,
 from tests.simulation.account import PATHS, SECOND, Account, Person, answered, plain
 from tests.simulation.ledger import Done, Entry, execute
 from tests.simulation.message import Between, Message, short
+from tests.simulation.people import TRASH
 from tests.simulation.reading import Reading
+from tests.simulation.ruling import was_taken
 from tests.simulation.sync import START
 
 
@@ -114,9 +116,20 @@ class Writing(Reading):
         person = done.changed
         if isinstance(command, Create):
             self._check_made(aim.account, person)
+        self._check_touched(aim.link, aim.side, aim.account, contact_id)
         if isinstance(command, Create | Update):
             self._copied(aim.link, aim.side, aim.account, contact_id, command.fields)
-        self.announce(aim.account, copy.copy(person), done.before or {})
+        before = done.before or {}
+        told = self.announce(aim.account, copy.copy(person), before, label=entry.key)
+        if isinstance(command, Update) and aim.account == "shop" and not told:
+            # Whom it overwrote unseen, nobody will ever know (P14).
+            self._excuse(person, {p: v for p, v in command.expected.items() if before.get(p, ()) != v}, "shop")
+
+    def _check_touched(self, link_id: str, side: Side, account: str, contact_id: str) -> None:
+        source = "office" if account == "shop" else "shop"
+        partner = (source, self.state.links[link_id].half("right" if side == "left" else "left").contact_id)
+        if not (was_taken(self, account, contact_id) or was_taken(self, *partner)):
+            self.wrong.append(f"{account} {contact_id} was written to, and no rule ever took it or its partner")
 
     def _copied(self, link_id: str, side: Side, account: str, contact_id: str, fields: Fields) -> None:
         link = self.state.links[link_id]
@@ -206,18 +219,19 @@ class Writing(Reading):
                 return Done(Stale(seen=Observation(contact_id="", order=Order(0, 0), contact=seen))), person.id, seen
             case Tag(tag=tag):
                 if tag not in seen.tags:
-                    self.untagged.discard((account.name, person.id))  # if a person removed it, nobody can know
+                    # If a person removed it, nobody can know.
+                    (self.untagged if tag == TRASH else self.stripped).discard((account.name, person.id))
                     return None
                 return Done(Written(contact_id=person.id, looked=True)), person.id, seen
             case _:
                 gone = command.tag not in seen.tags
                 return (Done(Written(contact_id=person.id, looked=True)), person.id, seen) if gone else None
 
-    def _excuse(self, person: Person, fields: Fields) -> None:
-        """Whether our value was there can't be told any more: nothing is claimed for these fields."""
-        for name, path in PATHS["office"].items():
+    def _excuse(self, person: Person, fields: Fields, account: str = "office") -> None:
+        """What was there can't be told any more: nothing is claimed for these fields."""
+        for name, path in PATHS[account].items():
             if path in fields:
-                self.provenance.excused.add(("office", person.id, name))
+                self.provenance.excused.add((account, person.id, name))
 
     def report(self, receipt: Receipt) -> None:
         self.events += 1

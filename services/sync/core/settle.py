@@ -112,7 +112,10 @@ def _written(
         if write is None:
             continue
         if line.id in pending.restores:
-            half = forgotten(half, line.id)
+            kept = half.overwritten.get(line.id)
+            # Its echo may have come first and shown that it overwrote a newer edit: that one isn't back yet.
+            if kept is not None and normal_view(kept.values, line, side) == write.wanted:
+                half = forgotten(half, line.id)
             continue
         back = write.wanted
         if seen is not None:
