@@ -24,7 +24,7 @@ run: $(READY) ## every role in one process
 	@$(BIN)/contactsync run $(ARGS)
 
 test: $(READY) ## the tests; ARGS are pytest's
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(or $(ARGS),--numprocesses 3 --dist loadfile)
 
 check: $(READY) ## format, lint, types, layers, installed versions
 	@$(PY) -m ruff format --check .

@@ -150,7 +150,6 @@ def kafka_here(request: pytest.FixtureRequest) -> None:
     try:
         brokers.fetched()
     except KafkaMissingError as error:
-        request.config.stash[brokers.MISSING] = str(error)
         (pytest.fail if brokers.required() else pytest.skip)(brokers.told(str(error)))
 
 
@@ -187,7 +186,9 @@ async def kafka_cluster(kafka_here: None, tmp_path: Path) -> AsyncIterator[Clust
         yield cluster
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say once, loudly, that tests had no Kafka."""
-    if reason := config.stash.get(brokers.MISSING, ""):
-        terminalreporter.write_line(brokers.told(reason), red=True, bold=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once, loudly, that tests had no Kafka: whichever process of the session skipped them."""
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    if reason := next((line for line in skipped if brokers.LOUD in line), None):
+        said = reason[reason.index(brokers.LOUD) :].rstrip('\'")')
+        terminalreporter.write_line(said, red=True, bold=True)

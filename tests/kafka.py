@@ -9,15 +9,12 @@ import tempfile
 import threading
 from pathlib import Path
 
-import pytest
-
 from services.demo.kafka import Cluster, KafkaMissingError, broker_cluster, jars
 from services.demo.kafka.java import java
 
 ADDRESS = "CONTACTSYNC_TEST_KAFKA"
 _START_SECONDS = 200
-MISSING = pytest.StashKey[str]()
-"""Why no test of this session had a Kafka, once one wanted it."""
+LOUD = "TESTS THAT NEED KAFKA DIDN'T RUN"
 
 
 class Kafka:
@@ -86,6 +83,6 @@ def fetched() -> None:
 def told(reason: str) -> str:
     """The line for whoever ran tests without Kafka."""
     return (
-        f"TESTS THAT NEED KAFKA DIDN'T RUN: {reason} The tests start a broker themselves with Java 17 and Maven on the "
+        f"{LOUD}: {reason} The tests start a broker themselves with Java 17 and Maven on the "
         f"PATH, or use the one whose address is in {ADDRESS} (host:port)."
     )
