@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 import cyclopts
 
-from services.cli import control, files
+from services.cli import by_hand, control, files
 from services.cli.failure import MISUSED, Failure
 from services.connectors import discover
 from services.runtime.settings import load
@@ -34,6 +34,7 @@ held = cyclopts.App(name="held", help="Changes that wait for a person's yes.")
 app.command(held)
 log = cyclopts.App(name="log", help="The log that messages travel in.")
 app.command(log)
+by_hand.register(app)
 
 
 @app.command
@@ -82,7 +83,7 @@ async def demo(
 
 
 @app.command
-def check(file: Path, /) -> int:
+async def check(file: Path, /) -> int:
     """Check a connections file: all its problems, each with its line and what to write instead.
 
     Parameters
@@ -90,7 +91,7 @@ def check(file: Path, /) -> int:
     file
         The YAML file.
     """
-    return files.check_file(file)
+    return await files.check_file(file)
 
 
 @app.command
@@ -103,6 +104,83 @@ async def apply(file: Path, /) -> int:
         The YAML file.
     """
     return await files.apply_file(file)
+
+
+@app.command
+async def authorize(
+    account: str,
+    /,
+    *,
+    app: str = "",
+    client_id: str = "",
+    set_: Annotated[tuple[str, ...], cyclopts.Parameter(name="--set", negative=(), show_default=False)] = (),
+    no_browser: Annotated[bool, cyclopts.Parameter(negative=())] = False,
+    port: int = 0,
+) -> int:
+    """Log in to an account, check by real calls what the login may do, and keep it encrypted.
+
+    Secrets are asked for, read from the standard input, or taken from the environment, such as SHOP_API_KEY for the
+    `api_key` of the account shop; never from the arguments.
+
+    Parameters
+    ----------
+    account
+        Its name, as in the connections file; it needn't be there yet.
+    app
+        Which app it is of, if the connections file doesn't say so yet.
+    client_id
+        The OAuth client's id, if none is stored or another one is meant.
+    set_
+        KEY=VALUE for a setting of an account that no file names yet; may be repeated.
+    no_browser
+        Print the address, and take the pasted address that the browser was led to.
+    port
+        The port of this machine that the browser comes back to; 0 takes a free one.
+    """
+    from services.cli import authorize as login  # noqa: PLC0415 - as status
+
+    wish = login.Wish(account=account, app=app, client_id=client_id, settings=set_, browser=not no_browser, port=port)
+    return await login.authorize(wish)
+
+
+@app.command
+def apps(*names: str, json: Annotated[bool, cyclopts.Parameter(negative=())] = False) -> int:
+    """Tell what there is to know of the apps, of one app, or of a pair: keys, fields, rules, options, mapping.
+
+    Parameters
+    ----------
+    names
+        An app, or the left and the right one of a connection.
+    json
+        Print JSON, for programs.
+    """
+    from services.cli.apps import apps as tell  # noqa: PLC0415 - as status
+
+    return tell(names, as_json=json)
+
+
+@app.command
+def schema() -> int:
+    """Print the connections file's JSON Schema, with which editors complete and underline."""
+    from services.cli.schema import show  # noqa: PLC0415 - as status
+
+    return show()
+
+
+@app.command
+async def doctor(*, json: Annotated[bool, cyclopts.Parameter(negative=())] = False) -> int:
+    """Look at the store, the log, and with real calls at every account: what works, what doesn't, what to do.
+
+    Changes nothing. Ends with 1 if anything is wrong.
+
+    Parameters
+    ----------
+    json
+        Print JSON, for programs.
+    """
+    from services.cli.doctor import doctor as look  # noqa: PLC0415 - as status
+
+    return await look(as_json=json)
 
 
 @app.command

@@ -7,17 +7,21 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import asyncpg
+
 from services.cli.database import opened
 from services.cli.failure import FAILED, Failure
 from services.cli.output import complain, say
 from services.connectors import discover
 from services.contracts.app import Manifest
 from services.runtime.clock import SystemClock
-from services.runtime.registry import document
+from services.runtime.registry import document, keep
 from services.runtime.registry.apply import Applied, Changes, NotApplicable, apply
 from services.runtime.registry.check import Checked, Problem, check, decoded, rendered
 from services.runtime.secrets import vault
 from services.runtime.settings import load
+from services.runtime.store.embedded import EmbeddedPostgresError
+from services.runtime.store.migrate import MigrationError, SchemaBehind
 
 _MOST_BYTES = 4 * document.MAX_CHARACTERS + 1
 
@@ -27,9 +31,9 @@ def manifests() -> Mapping[str, Manifest]:
     return {name: app.manifest for name, app in discover().items()}
 
 
-def check_file(file: Path) -> int:
+async def check_file(file: Path) -> int:
     """Print the file's problems; the exit status says whether it can be applied."""
-    checked = _checked(file)
+    checked = await _checked(file)
     if checked.config is None:
         return FAILED
     accounts, connections = len(checked.config.accounts), len(checked.config.connections)
@@ -39,7 +43,7 @@ def check_file(file: Path) -> int:
 
 async def apply_file(file: Path) -> int:
     """Check the file, put it into force, print what that changed."""
-    checked = _checked(file)
+    checked = await _checked(file)
     if checked.config is None:
         complain(f"{file} has errors: nothing was changed.")
         return FAILED
@@ -47,7 +51,7 @@ async def apply_file(file: Path) -> int:
     key = settings.secret_key.get_secret_value() if settings.secret_key else None
     async with opened(settings) as store:
         sealed = vault(key, settings.data_dir, bundled_store=settings.bundled_store)
-        made = await apply(store, sealed, checked.config, by=_person(), now=SystemClock().now())
+        made = await apply(store, sealed, checked.config, by=person(), now=SystemClock().now())
     match made:
         case NotApplicable(reasons):
             for reason in reasons:
@@ -59,12 +63,29 @@ async def apply_file(file: Path) -> int:
             return 0
 
 
-def _checked(file: Path) -> Checked:
+async def _checked(file: Path) -> Checked:
     text = decoded(_read(file))
     checked = Checked(None, (text,)) if isinstance(text, Problem) else check(text, manifests(), os.environ)
+    if checked.lacking and not isinstance(text, Problem) and (stored := await _stored()):
+        checked = check(text, manifests(), os.environ, stored)
     if checked.problems:
         complain(rendered(checked.problems, str(file)))
+    for account in sorted(checked.lacking):
+        complain(f"`contactsync authorize {account}` stores credentials, so that the file needn't have them.")
     return checked
+
+
+async def _stored() -> Mapping[str, frozenset[str]]:
+    """Which credentials `contactsync authorize` stored; none where no contactsync was set up yet, or it is away."""
+    settings = load()
+    if settings.bundled_store and not settings.data_dir.exists():
+        return {}
+    try:
+        async with opened(settings) as store, store.transaction(readonly=True) as database:
+            return await keep.fields(database)
+    except (OSError, Failure, EmbeddedPostgresError, SchemaBehind, MigrationError, asyncpg.PostgresError) as error:
+        complain(f"Stored credentials don't count, for they can't be read now ({type(error).__name__}).")
+        return {}
 
 
 def _read(file: Path) -> bytes:
@@ -75,7 +96,8 @@ def _read(file: Path) -> bytes:
         raise Failure(f"{file} can't be read: {error.strerror}.") from None
 
 
-def _person() -> str:
+def person() -> str:
+    """Who runs the command, for the record."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

@@ -28,12 +28,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = ""
         for column in columns:
             drawn.add_column(column)
         for row in rows:
-            drawn.add_row(*(Text(_visible(cell)) for cell in row))
+            drawn.add_row(*(Text(visible(cell)) for cell in row))
         Console().print(drawn)
         return
     if title:
         say(title)
-    lines = [list(columns), *([_visible(cell) for cell in row] for row in rows)]
+    lines = [list(columns), *([visible(cell) for cell in row] for row in rows)]
     widths = [max(len(line[n]) for line in lines) for n in range(len(columns))]
     for line in lines:
         say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -50,6 +50,6 @@ def age(span: timedelta | None) -> str:
     return f"{seconds} s"
 
 
-def _visible(cell: str) -> str:
+def visible(cell: str) -> str:
     """A contact's text may hold anything: control characters stay out of the terminal."""
     return "".join(character if character.isprintable() else "·" for character in cell)

@@ -8,10 +8,15 @@ import msgspec
 
 from services.cli.database import opened
 from services.cli.output import age, say, table
+from services.connectors import hand
+from services.connectors import parked as aside_by_connectors
+from services.connectors.hand import UnknownOutcome
 from services.contracts.connection import Connection
 from services.runtime.registry import read
 from services.runtime.settings import load
 from services.runtime.store import Connection as Database
+from services.sync.hand import parked as aside_by_sync
+from services.sync.hand import refused
 from services.sync.health import ConnectionHealth, health
 
 _ACCOUNTS = """
@@ -70,6 +75,12 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     connections: tuple[Line, ...]
     accounts: tuple[AccountHealth, ...]
+    unknown: tuple[UnknownOutcome, ...]
+    """Writes of which nobody has known for an hour whether the app did them."""
+    parked: int
+    """Messages that are set aside."""
+    stuck: int
+    """Links and contacts whose reconsideration failed."""
 
 
 async def status(*, as_json: bool) -> int:
@@ -95,7 +106,14 @@ async def _overview(database: Database) -> Overview:
         )
         for connection, version, paused in await read.connections(database)
     )
-    return Overview(at=at, connections=lines, accounts=tuple(await _accounts(database, at)))
+    return Overview(
+        at=at,
+        connections=lines,
+        accounts=tuple(await _accounts(database, at)),
+        unknown=tuple(await hand.unknown(database, at - hand.LISTED_AFTER)),
+        parked=len(await aside_by_sync.listed(database)) + len(await aside_by_connectors.listed(database)),
+        stuck=await refused.stuck(database),
+    )
 
 
 async def _accounts(database: Database, at: datetime) -> list[AccountHealth]:
@@ -123,7 +141,7 @@ async def _accounts(database: Database, at: datetime) -> list[AccountHealth]:
                 Trouble(
                     what=f"its credentials are refused{reason}",
                     since=row["revoked_at"],
-                    next_step="put a new credential into the file and apply it",
+                    next_step=f"`contactsync authorize {row['name']}`, or put a new credential into the file and apply it",
                 )
             )
         elif row["breaker_open_since"]:
@@ -158,6 +176,7 @@ def _print(overview: Overview) -> None:
     if overview.accounts:
         say("")
         _print_accounts(overview)
+    _print_by_hand(overview)
 
 
 def _print_connections(overview: Overview) -> None:
@@ -217,6 +236,34 @@ def _print_accounts(overview: Overview) -> None:
     if troubles:
         say("")
         table(("account", "trouble", "for", "next step"), troubles)
+
+
+def _print_by_hand(overview: Overview) -> None:
+    """What only a person can end."""
+    if overview.unknown:
+        say("")
+        rows = [
+            (f"{outcome.kind} in {outcome.account}", age(overview.at - outcome.since), _settling(outcome))
+            for outcome in overview.unknown
+        ]
+        table(("outcome unknown", "for", "look into the app, then"), rows)
+    if overview.parked:
+        say("")
+        say(f"Messages set aside: {overview.parked}. `contactsync parked list` shows them.")
+    if overview.stuck:
+        say("")
+        say(f"Couldn't be reconsidered: {overview.stuck}. `contactsync retry --all` tries again.")
+    if any(line.health.duplicate for line in overview.connections):
+        say("")
+        say("Duplicates take no part: `contactsync duplicates` says who is in their way.")
+    if any(line.health.failed for line in overview.connections):
+        say("")
+        say("What an app refused rests until it changes, or until `contactsync retry`.")
+
+
+def _settling(outcome: UnknownOutcome) -> str:
+    done = "--contact ID" if outcome.kind == "create" else "--applied"
+    return f"contactsync settle {outcome.link} {done} | --absent"
 
 
 def _scan(scan: Scan | None) -> str:

@@ -8,6 +8,7 @@ import structlog
 
 from services.connectors import ledger, reads
 from services.connectors.entry import Entry, Task, accept
+from services.connectors.parked import set_aside
 from services.connectors.publish import Outgoing, enqueue, parked, written
 from services.contracts.commands import Create, Find, Look, Tag, Untag, Update
 from services.contracts.envelope import Envelope, Unreadable, from_headers, unseal
@@ -63,6 +64,7 @@ class Intake:
                     structlog.get_logger().warning("command_parked", app=self._app, reason="unreadable")
                     self._metrics.parked.labels(topic=record.partition.topic, reason="unreadable").inc()
                     await enqueue(tx, account, [parked(record, reason)])
+                    await set_aside(tx, record, reason)
                     accounts.add(account)
                 case Task() as task:
                     tasks.append(task)

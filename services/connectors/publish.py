@@ -13,7 +13,7 @@ import msgspec
 from services.contracts.app import Gone, Seen
 from services.contracts.commands import Aim
 from services.contracts.contact import Order
-from services.contracts.envelope import derived, event_key, headers, seal
+from services.contracts.envelope import Headers, derived, event_key, headers, seal
 from services.contracts.events import ContactChanged, ContactDeleted, Event, LookAnswer
 from services.contracts.receipts import Absent, AccountBack, Found, Outcome, Receipt, Unknown
 from services.runtime.log import EVENTS, PARKED, RECEIPTS, Log, Message, Record
@@ -136,7 +136,7 @@ async def enqueue(tx: Connection, account: str, messages: Iterable[Outgoing]) ->
             outgoing.topic,
             outgoing.everywhere,
             outgoing.message.key,
-            msgspec.json.encode([(name, value.decode("utf-8", "replace")) for name, value in outgoing.message.headers]),
+            header_text(outgoing.message.headers),
             outgoing.message.value,
         )
         for outgoing in messages
@@ -165,8 +165,18 @@ async def flush(store: Store, log: Log, account: str) -> int:
 
 
 def _message(key: bytes, rows: str, value: bytes) -> Message:
-    pairs: Sequence[tuple[str, str]] = msgspec.json.decode(rows, type=list[tuple[str, str]])
-    return Message(key=key, headers=tuple((name, text.encode()) for name, text in pairs), value=value)
+    return Message(key=key, headers=header_pairs(rows), value=value)
+
+
+def header_text(rows: Headers) -> bytes:
+    """Message headers as JSON; their values are text."""
+    return msgspec.json.encode([(name, value.decode("utf-8", "replace")) for name, value in rows])
+
+
+def header_pairs(text: str) -> Headers:
+    """Message headers from JSON."""
+    pairs: Sequence[tuple[str, str]] = msgspec.json.decode(text, type=list[tuple[str, str]])
+    return tuple((name, value.encode()) for name, value in pairs)
 
 
 def _event(event: Event, account: str, contact_id: str, id_: str, now: datetime) -> Outgoing:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -35,7 +36,7 @@ class Accounts:
     """
 
     def __init__(
-        self, form: Form, manifests: Mapping[str, Manifest], stored: Mapping[str, Set[str]] | None = None
+        self, form: Form, manifests: Mapping[str, Manifest], stored: Mapping[str, AbstractSet[str]] | None = None
     ) -> None:
         self._form = form
         self._report: Report = form.report

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from services.contracts.app import Manifest
@@ -59,7 +60,7 @@ def check(
     text: str,
     manifests: Mapping[str, Manifest],
     environ: Mapping[str, str],
-    stored: Mapping[str, Set[str]] | None = None,
+    stored: Mapping[str, AbstractSet[str]] | None = None,
 ) -> Checked:
     """Read `text` against the apps' manifests, with `${NAME}` from `environ`. No text makes it raise.
 

@@ -1,5 +1,6 @@
 """What a person's word does to a slice: contacts linked and unlinked, refusals forgotten (C7, G2)."""
 
+from itertools import count
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -7,14 +8,14 @@ from msgspec.structs import replace
 
 from services.contracts.contact import SIDES, Side
 from services.contracts.envelope import derived
-from services.sync.core.apart import bring_together, is_apart, set_apart
+from services.sync.core.apart import bring_together, set_apart
 from services.sync.core.mapping import Config
 from services.sync.core.pairing import in_flight
 from services.sync.core.slice import Slice, clear
 from services.sync.core.state import Half, Link, Record, other
 from services.sync.core.step import step
 
-Why: TypeAlias = Literal["writing", "reading", "creating", "gone", "apart", "alone"]
+Why: TypeAlias = Literal["writing", "reading", "creating", "gone", "apart", "alone", "catching up"]
 
 
 class Linked(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,22 +52,25 @@ def join(state: Slice, config: Config, left_id: str, right_id: str) -> Linked | 
 
     Former partners are alone then, and looked at as if they were seen for the first time.
     """
+    if state.catching_up:
+        return Not(why="catching up")
     records: dict[Side, Record] = {}
-    for side, contact_id in (("left", left_id), ("right", right_id)):
-        on: Side = "left" if side == "left" else "right"
-        record = state.records.get((config.account(on), contact_id))
+    for side, contact_id in ((SIDES[0], left_id), (SIDES[1], right_id)):
+        record = state.records.get((config.account(side), contact_id))
         if record is None or not record.live:
             return Not(why="reading" if record is not None and record.looking else "gone", contact_id=contact_id)
+        records[side] = record
+    linked = state.link_of(config, "left", left_id)
+    if linked is not None and linked.right.contact_id == right_id:
+        return Linked(link=linked.id, already=True)
+    for record in records.values():
         if record.looking is not None:
-            return Not(why="reading", contact_id=contact_id)
+            return Not(why="reading", contact_id=record.contact_id)
         if in_flight(state, record) is not None:
-            return Not(why="creating", contact_id=contact_id)
-        records[on] = record
+            return Not(why="creating", contact_id=record.contact_id)
     present = [state.link_of(config, side, records[side].contact_id) for side in SIDES]
     if any(link is not None and link.unsettled for link in present):
         return Not(why="writing")
-    if present[0] is not None and present[0] == present[1]:
-        return Linked(link=present[0].id, already=True)
     keep, gone = (state.first_sight(config, side, records[side].contact_id) for side in SIDES)
     moving: Side = "right"
     if _issued(gone) and not _issued(keep):
@@ -77,7 +81,8 @@ def join(state: Slice, config: Config, left_id: str, right_id: str) -> Linked | 
     state.decide(gone, ended, config, "end", "a person linked its contact: the other link goes on")
     state.release(keep)
     joined = keep.with_half(moving, _taken(keep.half(moving), gone.half(moving)))
-    joined = clear(replace(joined, status="active", base={}, finding=None, merged=None, rule=keep.rule or "left"))
+    joined = replace(joined, status="active", base={}, finding=None, merged=None, counted=None, number=0)
+    joined = clear(replace(joined, rule=keep.rule or "left"))
     state.decide(keep, joined, config, "link", "a person linked them")
     bring_together(state, config, records["left"], records["right"])
     links = [(side, _alone(state, config, side, half)) for side, half in alone]
@@ -92,6 +97,8 @@ def join(state: Slice, config: Config, left_id: str, right_id: str) -> Linked | 
 def part(state: Slice, config: Config, link_id: str) -> Unlinked | Not:
     """Dissolve a pair by a person's word: nothing is written, and these two aren't matched again."""
     link = state.links.get(link_id)
+    if state.catching_up:
+        return Not(why="catching up")
     if link is None or link.status == "ended":
         return Not(why="apart")
     left, right = state.record(config, "left", link.left), state.record(config, "right", link.right)
@@ -118,22 +125,15 @@ def retry(state: Slice, link_id: str) -> int:
     config = None if link is None else state.configs.get(link.connection)
     if link is None or config is None or link.status == "ended":
         return 0
-    count = len(link.left.refused) + len(link.right.refused)
-    if not count:
+    refusals = len(link.left.refused) + len(link.right.refused)
+    if not refusals:
         return 0
     after = replace(link, left=replace(link.left, refused={}), right=replace(link.right, refused={}))
     if after.wait is not None and after.wait.reason == "refused":
         after = clear(after)
-    state.decide(link, after, config, "retry", f"a person asked for it again: {count} refused values are forgotten")
+    state.decide(link, after, config, "retry", f"a person asked for it again: {refusals} refused values are forgotten")
     step(state, link_id)
-    return count
-
-
-def parted(state: Slice, config: Config, left_id: str, right_id: str) -> bool:
-    """Whether a person unlinked these two."""
-    left = state.records.get((config.account("left"), left_id))
-    right = state.records.get((config.account("right"), right_id))
-    return left is not None and right is not None and is_apart(config, left, right)
+    return refusals
 
 
 def _issued(link: Link) -> bool:
@@ -148,6 +148,8 @@ def _taken(place: Half, contact: Half) -> Half:
         attempted=False,
         refused={},
         held={},
+        written=(),
+        stopped=None,
         expects=(),
         overwritten={},
         there=contact.there,
@@ -165,8 +167,9 @@ def _alone(state: Slice, config: Config, side: Side, half: Half) -> Link | None:
     record = state.record(config, side, half)
     if half.contact_id is None or record is None or record.deleted:
         return None
+    lives = (derived("link", config.connection.name, side, half.contact_id, state.now, life) for life in count())
     fresh = Link(
-        id=derived("link", config.connection.name, side, half.contact_id, "alone", state.now),
+        id=next(life for life in lives if life not in state.links),
         connection=config.connection.name,
         direction=config.connection.direction,
         config_version=config.version,

@@ -20,6 +20,8 @@ from services.connectors.google_contacts.sandbox.quota import Quota
 from services.connectors.google_contacts.sandbox.refusal import ApiError, Json
 from services.connectors.google_contacts.sandbox.routes import Call, Route, Shelves, find
 
+LOGIN = "/o/oauth2/v2/auth"
+"""Where a person logs in."""
 ABORT = "contactsync.abort"
 """The ASGI extension by which `serve` lends the connection's abort to a dropped answer."""
 
@@ -48,6 +50,8 @@ class Server:
         received = Received(self._clock(), request.method, request.url.path, dict(request.query_params))
         self.requests.add(received)
         received.body = await request.body()
+        if received.path == LOGIN and received.method == "GET":
+            return self._login(received)
         headers: dict[str, str] = {}
         try:
             effect = self.faults.strike(request.method, request.url.path)
@@ -73,6 +77,15 @@ class Server:
             received.outcome = "answered"
         dated = {"Content-Type": "application/json; charset=UTF-8", "Date": formatdate(self._clock(), usegmt=True)}
         return Response(raw, status, {**dated, **headers})
+
+    def _login(self, received: Received) -> Response:
+        try:
+            there = self._oauth.login(received.params)
+        except OAuthError as error:
+            received.outcome, received.status = "refused", error.status
+            return Response(f"Error {error.status}: {error.error}", error.status)
+        received.outcome, received.status = "answered", 302
+        return Response(status_code=302, headers={"Location": there})
 
     async def _reply(self, request: Request, received: Received, effect: Effect | None) -> bytes:
         if effect == Drop(executed=False):
