@@ -64,7 +64,17 @@ WHERE l.holder = excluded.holder OR l.until < clock_timestamp()
 _HELD = """
 SELECT 1 FROM connectors.lease WHERE account = $1 AND holder = $2 AND until > clock_timestamp() FOR SHARE
 """
-_RELEASE = "DELETE FROM connectors.lease WHERE account = $1 AND holder = $2"
+_RELEASE = """
+WITH released AS (DELETE FROM connectors.lease WHERE account = $1 AND holder = $2 RETURNING account)
+SELECT pg_notify($3, account) FROM released
+"""
+_FREE = """
+SELECT EXISTS (
+    SELECT FROM unnest($1::text[]) AS wanted (account) WHERE NOT EXISTS (
+        SELECT FROM connectors.lease AS l WHERE l.account = wanted.account AND l.until >= clock_timestamp()
+    )
+)
+"""
 
 
 class LeaseLostError(Exception):
@@ -170,9 +180,15 @@ async def must_hold(tx: Connection, account: str, holder: str) -> None:
         raise LeaseLostError(account)
 
 
-async def release(store: Store, account: str, holder: str) -> None:
-    """Give the lease back."""
-    await store.execute(_RELEASE, account, holder)
+async def release(store: Store, account: str, holder: str, channel: str) -> None:
+    """Give the lease back, and tell whoever listens to `channel`."""
+    await store.execute(_RELEASE, account, holder, channel)
+
+
+async def any_free(store: Store, accounts: Iterable[str]) -> bool:
+    """Whether nobody holds the lease of one of the accounts."""
+    free: bool = await store.fetchval(_FREE, sorted(accounts))
+    return free
 
 
 def _entry(row: Record) -> Entry:

@@ -50,7 +50,8 @@ class Runner:
     """Hosts the writing half of apps.
 
     `unseal` opens a credential; `http` is what apps send with; `holder` names this process among others, and the
-    next process of this name (a pod's, for instance) takes over from it at once.
+    next process of this name (a pod's, for instance) takes over from it at once. Leases are renewed, and looked for,
+    every `renew_seconds`, and when there is a reason to.
     """
 
     def __init__(  # noqa: PLR0913 - each is a choice that its caller makes by name
@@ -65,6 +66,7 @@ class Runner:
         holder: str,
         metrics: Metrics,
         keeper: Keeper | None = None,
+        renew_seconds: float = _RENEW_SECONDS,
     ) -> None:
         self._apps = apps
         self._store = store
@@ -75,6 +77,7 @@ class Runner:
         self._holder = holder
         self._metrics = metrics
         self._keeper = keeper
+        self._renew_seconds = renew_seconds
         self._workers: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
         self._new = asyncio.Event()
         self._elsewhere: set[str] = set()
@@ -131,10 +134,20 @@ class Runner:
         )
 
     async def _hear(self, wakeups: Wakeups) -> None:
-        """Another process may have taken in what this one works off."""
+        """Another process may have taken in what this one works off, or have given an account up."""
         while True:
             if await wakeups.wait():
                 self.wake(list(self._workers))
+                if self._elsewhere and await self._any_free():
+                    self._new.set()
+
+    async def _any_free(self) -> bool:
+        try:
+            return await ledger.any_free(self._store, self._elsewhere)
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            return True
 
     async def _host(self, apps: Collection[str]) -> None:
         """Keep a worker for every account that nobody else works off, and renew their leases."""
@@ -148,7 +161,7 @@ class Runner:
                     raise
                 log.warning("leases_not_renewed", error=type(error).__name__)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_RENEW_SECONDS):
+                async with asyncio.timeout(self._renew_seconds):
                     await self._new.wait()
 
     async def _lease(self, apps: Collection[str]) -> None:
@@ -157,10 +170,12 @@ class Runner:
         for account, (_, task) in list(self._workers.items()):
             if task.done():
                 await self._dismiss([account])
-        self._elsewhere.clear()
+        # Until its lease is taken: another process may give it up between our asking and the answer.
+        self._elsewhere = wanted.keys() - self._workers.keys()
         for account, app in sorted(wanted.items()):
             held = await ledger.lease(self._store, account, self._holder, LEASE_SECONDS)
             if held and account not in self._workers:
+                self._elsewhere.discard(account)
                 self._start(account, self._apps[app])
             elif not held:
                 self._elsewhere.add(account)
@@ -203,7 +218,7 @@ class Runner:
                 # One account's mistake must not stop the others; its worker is started anew.
                 log.error("worker_failed", account=account, error=_kind(error), exc_info=error)
             with contextlib.suppress(Exception):  # the lease runs out by itself
-                await ledger.release(self._store, account, self._holder)
+                await ledger.release(self._store, account, self._holder, CHANNEL)
 
 
 def _kind(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from tests.integration.paper_rig import TOPIC, Rig, aim, create, link, look, rig
 Eventually = Callable[..., Awaitable[None]]
 
 
-def runner(at: Rig, holder: str = "one") -> Runner:
+def runner(at: Rig, holder: str = "one", renew_seconds: float = 10) -> Runner:
     return Runner(
         {"paper": at.app},
         at.store,
@@ -27,6 +27,7 @@ def runner(at: Rig, holder: str = "one") -> Runner:
         http=at.http,
         holder=holder,
         metrics=at.metrics,
+        renew_seconds=renew_seconds,
     )
 
 
@@ -116,6 +117,37 @@ async def test_p16_two_processes_share_the_accounts_and_write_once(store: Store,
             await eventually(done)
         assert at.app.count("write") == 10
         assert await store.fetchval("SELECT count(*) FROM connectors.lease") == 0
+
+
+async def test_a_lease_given_back_is_taken_over_at_once(store: Store, eventually: Eventually) -> None:
+    async with rig(store) as at:
+        await at.account("other")
+        holders = "SELECT coalesce(array_agg(holder ORDER BY holder), '{}') FROM connectors.lease"
+        two = runner(at, "two", renew_seconds=3600)
+        async with contextlib.AsyncExitStack() as ending:
+            async with running(runner(at, "one")):
+
+                async def held() -> bool:
+                    return bool(await store.fetchval(holders) == ["one", "one"])
+
+                await eventually(held)
+                await ending.enter_async_context(running(two))
+
+                async def knows() -> bool:
+                    return two._elsewhere == {"left-paper", "other"}
+
+                await eventually(knows)
+
+            async def taken() -> bool:
+                return bool(await store.fetchval(holders) == ["two", "two"])
+
+            await eventually(taken)
+            await publish(at, create(aim(1)))
+
+            async def done() -> bool:
+                return await written(at) == {link(1)}
+
+            await eventually(done)
 
 
 async def test_a_runner_started_again_goes_on_where_the_last_one_stopped(store: Store, eventually: Eventually) -> None:

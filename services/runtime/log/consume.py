@@ -19,6 +19,7 @@ from services.runtime.store import Connection, Store
 __all__ = ["Batch", "Handle", "StuckError", "UnfinishedBatchError", "consume", "lag"]
 
 _FETCH_SECONDS = 5.0
+_WAIT_FOR_LOCKS = "SET LOCAL lock_timeout = '2s'"
 Lags = Mapping[Partition, int]
 
 
@@ -53,7 +54,7 @@ async def consume(  # noqa: PLR0913 - each is a choice that its caller makes by 
     work = _Consumption(log, store, progress, group, handle, drain_seconds)
     async with contextlib.AsyncExitStack() as stack:
         # A log that is away when a process starts is no reason to end it.
-        async for attempt in _patient():
+        async for attempt in _patient(work.awaits):
             with attempt:
                 consumer = await stack.enter_async_context(log.consumer(group, topics, member, work))
         await work.run(consumer, max_records, stuck_after, on_lag, report_seconds)
@@ -83,6 +84,13 @@ class _Consumption:
         self._lanes: dict[Partition, Lane] = {}
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    def awaits(self, state: tenacity.RetryCallState) -> None:
+        """Tell that the log is away, so that nothing has begun."""
+        error = state.outcome.exception() if state.outcome else None
+        structlog.get_logger().warning(
+            "log_awaited", group=self._group, attempt=state.attempt_number, error=type(error).__name__
+        )
+
     async def assigned(self, partitions: frozenset[Partition]) -> Mapping[Partition, int]:
         """Claim the partitions and start handling them."""
         starts: dict[Partition, int] = {}
@@ -98,7 +106,6 @@ class _Consumption:
             )
             starts[place] = await lane.start()
             self._lanes[place] = lane
-        structlog.get_logger().info("partitions_assigned", group=self._group, partitions=len(starts))
         return starts
 
     async def revoked(self, partitions: frozenset[Partition]) -> None:
@@ -196,6 +203,8 @@ class _Consumption:
         first, _ = (await self._log.bounds(place.topic))[place]
 
         async def work(connection: Connection) -> Claim:
+            # An earlier owner may have been stopped amid a transaction: those who wait shall not hold connections.
+            await connection.execute(_WAIT_FOR_LOCKS)
             return await self._progress.claim(connection, self._group, place, log_id, first)
 
         return await self._store.retrying(work, repeatable=True)
@@ -206,5 +215,5 @@ class _Consumption:
             self._failure.exception()  # retrieved: also when another error ends the loop first
 
 
-def _patient() -> tenacity.AsyncRetrying:
-    return tenacity.AsyncRetrying(retry=tenacity.retry_if_exception(is_passing), wait=PATIENCE)
+def _patient(told: Callable[[tenacity.RetryCallState], None] | None = None) -> tenacity.AsyncRetrying:
+    return tenacity.AsyncRetrying(retry=tenacity.retry_if_exception(is_passing), wait=PATIENCE, before_sleep=told)

@@ -32,6 +32,10 @@ class OffsetOutOfRangeError(Exception):
     """The records to be read next aren't in the log. Nothing is skipped: a person decides how to go on."""
 
 
+class UnreadPartitionsError(Exception):
+    """A group reads some partitions of its topics nowhere, though they were dealt anew."""
+
+
 def is_passing(error: BaseException) -> bool:
     """Whether the same may succeed later: the database or the log is away, or a commit went unanswered.
 

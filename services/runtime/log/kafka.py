@@ -16,8 +16,10 @@ from services.runtime.log.errors import LogRefusedError
 from services.runtime.log.kafka_access import KafkaAccess
 from services.runtime.log.kafka_cluster import Cluster, unknown
 from services.runtime.log.kafka_consumer import KafkaConsumer
+from services.runtime.log.kafka_group import Deal, Group, Membership
 from services.runtime.log.kafka_logging import calm
 from services.runtime.log.kafka_producer import Producer, Sending
+from services.runtime.log.kafka_sameness import Sameness
 from services.runtime.log.kafka_topics import MAX_MESSAGE_BYTES, RETENTION, Topics
 from services.runtime.log.partitioner import partition_of
 
@@ -158,6 +160,7 @@ class KafkaLog:
             if name not in there:
                 raise unknown(name)
         session_ms = self._session // timedelta(milliseconds=1)
+        beat_ms = min(session_ms // 15, _BEAT_MS)
         make = partial(
             AIOKafkaConsumer,
             bootstrap_servers=self._cluster.hosts,
@@ -169,14 +172,20 @@ class KafkaLog:
             # Sticky gains nothing where every rebalance revokes everything, and sees one topic's worth less evenly.
             partition_assignment_strategy=(RangePartitionAssignor,),
             session_timeout_ms=session_ms,
-            heartbeat_interval_ms=min(session_ms // 15, _BEAT_MS),
+            heartbeat_interval_ms=beat_ms,
             rebalance_timeout_ms=_REBALANCE_MS,
             request_timeout_ms=_CONSUMER_REQUEST_MS,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             **self._cluster.options,
         )
-        ids = {name: topic.id for name, topic in there.items()}
-        consumer = KafkaConsumer(self._cluster, listener, group=group, static=member if self._static else None, ids=ids)
+        members = Group(self._cluster, group)
+        consumer = KafkaConsumer(
+            self._cluster.where,
+            listener,
+            topics=Sameness(self._cluster, {name: topic.id for name, topic in there.items()}),
+            membership=Membership(members, member if self._static else None),
+            deal=Deal(members, session=session_ms / 1000, beat=beat_ms / 1000),
+        )
         async with consumer.reading(make):
             yield consumer
 

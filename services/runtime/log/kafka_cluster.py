@@ -1,4 +1,4 @@
-"""What a Kafka cluster says about itself: its topics, their ids, offsets and settings, and who is in a group."""
+"""What a Kafka cluster says about itself: its topics, their ids, offsets and settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.runtime.log import LogUnavailableError, Partition
 from services.runtime.log.errors import UnknownTopicError
 from services.runtime.log.kafka_access import KafkaAccess
 from services.runtime.log.kafka_errors import REFUSED, ours, raise_as_ours, refusal
-from services.runtime.log.kafka_protocol import GroupRequest, TopicsRequest
+from services.runtime.log.kafka_protocol import TopicsRequest
 
 EARLIEST, LATEST = -2, -1
 _RETRY_SECONDS = 0.25
@@ -183,17 +183,12 @@ class Cluster:
         """Return how many brokers are there now."""
         return len((await self.ask(TopicsRequest([]))).brokers)
 
-    async def members(self, group: str) -> dict[str, str]:
-        """Return the group's lasting names (`group.instance.id`), each with the id of the member that has it now."""
+    async def ask_coordinator(self, group: str, request: object) -> Any:
+        """Send a request to the broker that the group's members report to, and return its answer. Raises as `ask`."""
         with ours(self.where):
-            coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, group)
-        response = await self.ask(GroupRequest(group), coordinator)
-        found: dict[str, str] = {}
-        for code, _, _, _, _, members, _ in response.groups:
-            with ours(self.where):
-                _check(code, group)
-            found |= {name: member for member, name, *_ in members if name}
-        return found
+            async with asyncio.timeout(self._timeout_ms / 1000):
+                coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, group)
+        return await self.ask(request, coordinator)
 
     async def ask(self, request: object, node: int | None = None) -> Any:
         """Send a request to one broker, any by default, and return its answer.

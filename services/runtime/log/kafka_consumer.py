@@ -11,17 +11,25 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka import errors as kafka
 
-from services.runtime.log import FencedError, Listener, LogUnavailableError, Partition, Record
-from services.runtime.log.errors import OffsetOutOfRangeError, is_passing
-from services.runtime.log.kafka_cluster import Cluster, unknown
+from services.runtime.log import Listener, LogUnavailableError, Partition, Record
+from services.runtime.log.errors import (
+    OffsetOutOfRangeError,
+    UnknownTopicError,
+    UnreadPartitionsError,
+    is_passing,
+)
 from services.runtime.log.kafka_errors import FencedInstanceIdError, ours, raise_as_ours
+from services.runtime.log.kafka_group import Deal, Membership
 from services.runtime.log.kafka_record import record
+from services.runtime.log.kafka_sameness import Sameness
+from services.runtime.log.progress import ForeignLogError
 
 _COMMIT_SECONDS = 5.0
 _LEAVE_SECONDS = 10.0
 _GUARD_SECONDS = 2.0
-_MISSES = 3
-"""A broker that has just started may not know a topic for a moment."""
+_TAKE_SECONDS = 5.0  # more only while the database is away, or an earlier owner was stopped amid its work
+_OTHER_TOPICS = (UnknownTopicError, OffsetOutOfRangeError, ForeignLogError, UnreadPartitionsError)
+"""The topics aren't what they were when the partitions were dealt: the next start has to be dealt anew."""
 
 
 class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -31,13 +39,20 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     """
 
     def __init__(
-        self, cluster: Cluster, listener: Listener, *, group: str, static: str | None, ids: Mapping[str, str]
+        self,
+        where: str,
+        listener: Listener,
+        *,
+        topics: Sameness,
+        membership: Membership,
+        deal: Deal,
     ) -> None:
-        self._cluster = cluster
+        self._where = where
         self._listener = listener
-        self._group = group
-        self._static = static
-        self._ids = ids
+        self._membership = membership
+        self._group = membership.group.name
+        self._deal = deal
+        self._topics = topics
         self._inner: Any = None
         self._held: frozenset[Partition] = frozenset()
         self._placed: set[Partition] = set()
@@ -45,7 +60,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._paused: set[Partition] = set()
         self._taking: asyncio.Task[None] | None = None
         self._releasing = asyncio.Lock()
-        self._member_id = ""
+        self._leaving = False
+        """Whether it is about to leave for good, in order to be dealt partitions anew."""
         self._wake = asyncio.Event()
         self._failure: BaseException | None = None
         self._closing = False
@@ -56,13 +72,16 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._inner = make()
         guard: asyncio.Task[None] | None = None
         try:
-            with ours(self._cluster.where):
+            with ours(self._where):
                 await self._inner.start()
             # One partition's unread records would hold up every other's of that broker for a tenth of a second.
             self._inner._fetcher._prefetch_backoff = 0.0  # noqa: SLF001
-            self._inner.subscribe(topics=list(self._ids), listener=self)
+            self._inner.subscribe(topics=list(self._topics.ids), listener=self)
             guard = asyncio.create_task(self._guard(), name=f"log-guard-{self._group}")
             yield self
+        except _OTHER_TOPICS:
+            self._leaving = True
+            raise
         finally:
             self._closing = True
             if guard is not None:
@@ -74,6 +93,9 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 await self._release()
             finally:
                 await self._stay()
+                if self._leaving:
+                    with contextlib.suppress(Exception):  # what ended the block is to be told
+                        await self._membership.end(self._member_id())
                 await self._leave()
 
     async def fetch(self, *, max_records: int, timeout: float) -> Mapping[Partition, Sequence[Record]]:
@@ -117,23 +139,28 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 await self._inner.commit(mine)
         except (kafka.KafkaError, TimeoutError, OSError) as error:
             if not isinstance(error, kafka.IllegalStateError | TimeoutError) and not is_passing(error):
-                raise_as_ours(self._cluster.where, error)
+                raise_as_ours(self._where, error)
             structlog.get_logger().debug("log_not_committed", group=self._group, error=type(error).__name__)
 
     async def on_partitions_revoked(self, revoked: object) -> None:
         """Let the owner finish; called by aiokafka, which beats on meanwhile and joins again afterwards."""
         try:
             await self._release()
-            await self._look_for_a_double()
+            await self._membership.refuse_a_double(self._member_id())
+            if self._leaving and not self._closing:
+                self._leaving = False
+                await self._membership.end(self._member_id())
+                self._inner._coordinator.reset_generation()  # noqa: SLF001
         except Exception as error:  # noqa: BLE001 - fetch raises it
             self._fail(error)
-        if self._failure is not None:
+        if self._failure is not None or self._closing:
             # Ends the membership: to join again would displace the rightful owner of the name.
             raise asyncio.CancelledError
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Have the owner take them. It goes on in a task, because no beat is sent before this returns."""
-        self._member_id = self._inner._coordinator.member_id  # noqa: SLF001
+        self._membership.began(self._member_id())
+        self._deal.changed()
         if not assigned or self._closing or self._failure is not None:
             return
         for place in assigned:
@@ -144,12 +171,26 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._taking = asyncio.create_task(self._take(self._held), name=f"log-take-{self._group}")
 
     async def _take(self, places: frozenset[Partition]) -> None:
+        """Have the owner take each by itself: one that it has to wait for holds up none of the others."""
+        log = structlog.get_logger()
+        tasks = [asyncio.create_task(self._take_one(place)) for place in sorted(places)]
         try:
-            starts = await self._listener.assigned(places)
-            for place, offset in starts.items():
-                self._inner.seek(TopicPartition(*place), offset)
-                self._inner.resume(TopicPartition(*place))
-            self._placed.update(starts)
+            _, late = await asyncio.wait(tasks, timeout=_TAKE_SECONDS)
+            if late:
+                log.warning("partitions_awaited", group=self._group, partitions=len(late))
+                await asyncio.wait(late)
+            log.info("partitions_assigned", group=self._group, partitions=len(self._placed))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _take_one(self, place: Partition) -> None:
+        try:
+            for taken, offset in (await self._listener.assigned(frozenset({place}))).items():
+                self._inner.seek(TopicPartition(*taken), offset)
+                self._inner.resume(TopicPartition(*taken))
+                self._placed.add(taken)
             self._wake.set()
         except Exception as error:  # noqa: BLE001 - fetch raises it
             self._fail(error)
@@ -200,67 +241,39 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     async def _raise(self, error: BaseException) -> None:
         if isinstance(error, kafka.OffsetOutOfRangeError):
             for where, offset in error.args[0].items():
-                await self._out_of_range(Partition(*where), offset)
+                raise await self._topics.out_of_range(Partition(*where), offset)
         if isinstance(error, FencedInstanceIdError) or FencedInstanceIdError.__name__ in str(error):
-            raise self._displaced() from error
-        raise_as_ours(self._cluster.where, error)
-
-    async def _out_of_range(self, place: Partition, position: int) -> None:
-        if (await self._cluster.topic(place.topic)).id != self._ids[place.topic]:
-            raise _made_anew(place.topic)
-        first, end = (await self._cluster.bounds(place.topic))[place]
-        if position < first:
-            raise OffsetOutOfRangeError(
-                f"{place.topic}, partition {place.number}: the next offset to read is {position}, but retention has "
-                f"left only {first} and later; {first - position} messages were never read. Lengthen the topic's "
-                "retention.ms, and repair with `contactsync replay` before you go on."
-            )
-        raise OffsetOutOfRangeError(
-            f"{place.topic}, partition {place.number}: the next offset to read is {position}, but the log ends at "
-            f"{end}: it is older than the progress made with it, as after a restored copy or an election of a broker "
-            "that had fallen behind. See `contactsync log adopt`."
-        )
+            raise self._membership.displaced() from error
+        raise_as_ours(self._where, error)
 
     async def _guard(self) -> None:
-        """Notice a topic that was made anew, or taken away, under a running consumer."""
-        misses = 0
+        """Notice a topic that was made anew, or taken away, under a running consumer, and partitions nobody reads."""
         while self._failure is None:
             await asyncio.sleep(_GUARD_SECONDS)
             try:
-                there = await self._cluster.topics(self._ids)
+                await self._see_to_the_deal(await self._topics.partitions())
             except LogUnavailableError:
                 continue
             except Exception as error:  # noqa: BLE001 - fetch raises it
                 self._fail(error)
-                return
-            gone = sorted(name for name in self._ids if name not in there)
-            misses = misses + 1 if gone else 0
-            if misses >= _MISSES:
-                self._fail(unknown(gone[0]))
-            for name, topic in there.items():
-                if topic.id != self._ids[name]:
-                    self._fail(_made_anew(name))
 
-    async def _look_for_a_double(self) -> None:
-        """Raise `FencedError` if another process has joined under this one's lasting name.
-
-        Kafka tells a displaced member only that it doesn't know it, as it tells one that was silent for too long,
-        and aiokafka would join again and displace the other in turn, and so on to and fro.
-        """
-        if self._static is None or self._inner._coordinator.member_id or not self._member_id:  # noqa: SLF001
+    async def _see_to_the_deal(self, places: frozenset[Partition]) -> None:
+        """Have the partitions dealt anew if nobody reads some of them. Raises `UnreadPartitionsError`."""
+        if not self._membership.id:
             return
-        try:
-            owner = (await self._cluster.members(self._group)).get(self._static)
-        except LogUnavailableError:
-            return
-        if owner not in {None, self._member_id}:
-            raise self._displaced()
+        again = await self._deal.must_be_repeated(places)
+        if self._deal.unread:
+            # Whichever member deals has to know them; it would ask for the topics every five minutes only.
+            self._inner._client.force_metadata_update()  # noqa: SLF001
+        if again:
+            structlog.get_logger().warning("partitions_unread", group=self._group, partitions=len(self._deal.unread))
+            # A member that is known is given what it has, without anything being dealt (KIP-345).
+            self._leaving = True
+            self._inner._coordinator.request_rejoin()  # noqa: SLF001
 
-    def _displaced(self) -> FencedError:
-        return FencedError(
-            f"Another process has joined the group {self._group} as {self._static!r}. Give each process a name of its "
-            "own, or stop one of them."
-        )
+    def _member_id(self) -> str:
+        coordinator = self._inner._coordinator  # noqa: SLF001
+        return coordinator.member_id if coordinator is not None else ""
 
     def _fail(self, error: BaseException) -> None:
         if self._failure is None:
@@ -285,10 +298,3 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             # The session ends by itself.
             structlog.get_logger().warning("log_group_not_left", group=self._group)
             await self._inner._client.close()  # noqa: SLF001
-
-
-def _made_anew(topic: str) -> OffsetOutOfRangeError:
-    return OffsetOutOfRangeError(
-        f"The topic {topic} isn't the one that was read so far: it was deleted and made anew. Nothing of the new one "
-        "was taken for the old. `contactsync log adopt` accepts the log that is there now."
-    )

@@ -1,8 +1,9 @@
-"""Two of Kafka's requests in versions that aiokafka doesn't speak, for what only those versions tell.
+"""Three of Kafka's requests in versions that aiokafka doesn't speak, for what only those versions say.
 
 Metadata since version 10 names each topic's own id (KIP-516), DescribeGroups since version 4 each member's lasting
-name (KIP-345). Field by field as in MetadataRequest.json, MetadataResponse.json, DescribeGroupsRequest.json and
-DescribeGroupsResponse.json of https://github.com/apache/kafka/tree/4.1/clients/src/main/resources/common/message.
+name, LeaveGroup since version 3 that of the member that leaves (KIP-345). Field by field as in MetadataRequest.json,
+DescribeGroupsRequest.json, LeaveGroupRequest.json and their responses of
+https://github.com/apache/kafka/tree/4.1/clients/src/main/resources/common/message.
 """
 
 from __future__ import annotations
@@ -171,3 +172,48 @@ class GroupRequest(Request[DescribeGroupsRequestV4]):  # type: ignore[misc]  # a
     def build(self, request_struct_class: type[DescribeGroupsRequestV4]) -> DescribeGroupsRequestV4:
         """Return the message."""
         return request_struct_class([self._group], False)
+
+
+class LeaveGroupResponseV3(Response):  # type: ignore[misc]  # aiokafka has no types
+    """Whether each member has left."""
+
+    API_KEY = 13
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        (
+            "members",
+            Array(
+                ("member_id", String("utf-8")),
+                ("group_instance_id", String("utf-8")),
+                ("error_code", Int16),
+            ),
+        ),
+    )
+
+
+class LeaveGroupRequestV3(RequestStruct):  # type: ignore[misc]  # aiokafka has no types
+    """Its request."""
+
+    API_KEY = 13
+    API_VERSION = 3
+    RESPONSE_TYPE = LeaveGroupResponseV3
+    SCHEMA = Schema(
+        ("group_id", String("utf-8")),
+        ("members", Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8")))),
+    )
+
+
+class LeaveRequest(Request[LeaveGroupRequestV3]):  # type: ignore[misc]  # aiokafka has no types
+    """Have one member leave for good, with its lasting name if it has one; to be sent to the group's coordinator."""
+
+    API_KEY = 13
+
+    def __init__(self, group: str, member: str, name: str | None) -> None:
+        self._group = group
+        self._member = (member, name)
+
+    def build(self, request_struct_class: type[LeaveGroupRequestV3]) -> LeaveGroupRequestV3:
+        """Return the message."""
+        return request_struct_class(self._group, [self._member])

@@ -193,6 +193,7 @@ class PostgresConsumer:
             # Held from here on: if the listener is cut short, what it has begun is revoked.
             self._held |= deal.taken
             self._positions.update(await self._alive(self._listener.assigned(deal.taken)))
+            structlog.get_logger().info("partitions_assigned", group=self._group, partitions=len(deal.taken))
             self._wake.set()
 
     async def _stop(self, places: frozenset[Partition]) -> None:

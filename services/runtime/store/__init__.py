@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import asyncpg
@@ -34,7 +35,18 @@ T = TypeVar("T")
 
 _CONNECT_SECONDS = 10  # asyncpg's default of 60 outlasts many a failover
 _CLASSES = ("08", "57P0")
-_CODES = frozenset({"40001", "40P01"})
+# A conflict, a deadlock, a transaction in which nothing was said for too long, a lock that came too late: nothing of
+# it was kept.
+_UNDONE = frozenset({"40001", "40P01", "25P03", "55P03"})
+_IDLE = timedelta(seconds=90)  # above what an app's token endpoint is given inside a transaction (tokens.py)
+# What a server tries for a client that has gone without a word, before it undoes its transaction. Sockets of the Unix
+# kind know neither, and read as zero (https://www.postgresql.org/docs/16/runtime-config-connection.html).
+_GONE_SETTINGS = {
+    "tcp_keepalives_idle": "20",  # s
+    "tcp_keepalives_interval": "10",  # s
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "50000",  # ms
+}
 # After a session's end asyncpg raises either, depending on what it noticed first.
 _CLIENT_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 _DROPPED = "57P04"  # the database was dropped: it doesn't come back
@@ -62,9 +74,18 @@ class Store:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, dsn: str, *, min_size: int = 1, max_size: int = 10, name: str = "contactsync"
+        cls,
+        dsn: str,
+        *,
+        min_size: int = 1,
+        max_size: int = 10,
+        name: str = "contactsync",
+        idle: timedelta = _IDLE,
     ) -> AsyncIterator[Store]:
         """Connect to `dsn` with up to `max_size` connections, shown to the server's operators as `name`.
+
+        A transaction that says nothing for longer than `idle` is undone by the server, so that a process that was
+        stopped in the middle of one keeps nobody else from the rows it locked.
 
         On the way out waits up to 10 s for connections in use, then drops them.
         """
@@ -75,7 +96,13 @@ class Store:
             init=_prepare,
             timeout=_CONNECT_SECONDS,
             # Compiling a plan costs more than our short statements take.
-            server_settings={"application_name": name, "timezone": "UTC", "jit": "off"},
+            server_settings={
+                "application_name": name,
+                "timezone": "UTC",
+                "jit": "off",
+                "idle_in_transaction_session_timeout": str(idle // timedelta(milliseconds=1)),
+                **_GONE_SETTINGS,
+            },
         )
         try:
             yield cls(pool, dsn)
@@ -110,7 +137,7 @@ class Store:
                 await transaction.commit()
             except (asyncpg.PostgresError, *_CLIENT_ERRORS, OSError) as error:
                 # Also a server that says it is shutting down may have committed first.
-                if readonly or not (is_transient(error) or _gone(connection)) or _conflict(error):
+                if readonly or not (is_transient(error) or _gone(connection)) or _undone(error):
                     raise
                 raise CommitUnknown(
                     "The database's connection was lost before it said whether the transaction was committed. "
@@ -173,15 +200,15 @@ class Store:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same transaction may succeed if it is repeated: a conflict, or a server that went or restarts."""
+    """Whether the same transaction may succeed if it is repeated: a conflict, or a session or server that went."""
     if isinstance(error, asyncpg.PostgresError):
         code = error.sqlstate or ""
-        return _conflict(error) or (code.startswith(_CLASSES) and code != _DROPPED)
+        return _undone(error) or (code.startswith(_CLASSES) and code != _DROPPED)
     return isinstance(error, OSError)  # refused, reset, socket missing, timed out
 
 
-def _conflict(error: BaseException) -> bool:
-    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _CODES
+def _undone(error: BaseException) -> bool:
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _UNDONE
 
 
 def _gone(connection: Connection) -> bool:
