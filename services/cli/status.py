@@ -141,7 +141,7 @@ async def _accounts(database: Database, at: datetime) -> list[AccountHealth]:
                 Trouble(
                     what=f"its credentials are refused{reason}",
                     since=row["revoked_at"],
-                    next_step=f"`contactsync authorize {row['name']}`, or put a new credential into the file and apply it",
+                    next_step=f"`contactsync authorize {row['name']}`, or apply the file with a new credential",
                 )
             )
         elif row["breaker_open_since"]:

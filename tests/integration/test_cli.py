@@ -161,7 +161,8 @@ async def test_g1_status_shows_health_waits_scans_and_troubles(shell: Shell) -> 
     assert "shop stripe page 4, 300 contacts so far, 0.5/s 1 min" in lines
     assert "till stripe not begun -" in lines
     assert "shop the feed answered 503 1 min it is asked again by itself" in lines
-    assert "till its credentials are refused (401) 3 h put a new credential into the file and apply it" in lines
+    told = "`contactsync authorize till`, or apply the file with a new credential"
+    assert f"till its credentials are refused (401) 3 h {told}" in lines
     assert found["connections"][0]["health"]["in_sync"] == 1
     assert found["connections"][0]["paused"] is True
     assert found["accounts"][0]["scan"]["contacts"] == 300

@@ -15,11 +15,12 @@ from services.contracts.receipts import Observation
 from services.contracts.rule import PermitEmail, Rule, SetTag, SetText
 from services.sync.core.brake import stopped
 from services.sync.core.deletion import day_of
+from services.sync.core.doing import Acting, Applied, Doable, is_action
 from services.sync.core.issue import issue, send
 from services.sync.core.mapping import Config, normal_text
 from services.sync.core.rules import judge, key_of
 from services.sync.core.slice import Slice
-from services.sync.core.state import Acting, Applied, Doable, Half, Link, Pending, Record, is_action, other
+from services.sync.core.state import Half, Link, Pending, Record, other
 
 
 def act(

@@ -106,22 +106,7 @@ def _written(
     elif pending.kind == "create":
         half = replace(half, contact_id=outcome.contact_id)
         _adopt(state, link, side, outcome.contact_id)
-    base = dict(link.base)
-    for line in config.lines:
-        write = pending.lines.get(line.id)
-        if write is None:
-            continue
-        if line.id in pending.restores:
-            kept = half.overwritten.get(line.id)
-            # Its echo may have come first and shown that it overwrote a newer edit: that one isn't back yet.
-            if kept is not None and normal_view(kept.values, line, side) == write.wanted:
-                half = forgotten(half, line.id)
-            continue
-        back = write.wanted
-        if seen is not None:
-            read = normal_view(observed(seen.contact, line, side), line, side)
-            back = read if not looked or read == write.wanted else write.wanted
-        base[line.id] = Base(write.source, back) if side == "right" else Base(back, write.source)
+    half, base = _agreed(config, link, side, half, pending, seen, looked=looked)
     written = {*pending.lines, *([] if pending.doing is None else [pending.doing.key])}
     half = replace(
         half,
@@ -138,6 +123,29 @@ def _written(
     if seen is None or replayed:
         return Settled(look=outcome.contact_id)
     return Settled(seen=seen)
+
+
+def _agreed(
+    config: Config, link: Link, side: Side, half: Half, pending: Pending, seen: Observation | None, *, looked: bool
+) -> tuple[Half, dict[str, Base]]:
+    """Return the half and the base pairs after the write: both sides agree on what it wrote (P3)."""
+    base = dict(link.base)
+    for line in config.lines:
+        write = pending.lines.get(line.id)
+        if write is None:
+            continue
+        if line.id in pending.restores:
+            kept = half.overwritten.get(line.id)
+            # Its echo may have come first and shown that it overwrote a newer edit: that one isn't back yet.
+            if kept is not None and normal_view(kept.values, line, side) == write.wanted:
+                half = forgotten(half, line.id)
+            continue
+        back = write.wanted
+        if seen is not None:
+            read = normal_view(observed(seen.contact, line, side), line, side)
+            back = read if not looked or read == write.wanted else write.wanted
+        base[line.id] = Base(write.source, back) if side == "right" else Base(back, write.source)
+    return half, base
 
 
 def _adopt(state: Slice, link: Link, side: Side, contact_id: str) -> None:

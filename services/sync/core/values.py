@@ -6,6 +6,7 @@ import msgspec
 
 from services.contracts.connection import Direction
 from services.contracts.contact import SIDES, Contact, Side, Value, Values
+from services.sync.core.doing import is_action
 from services.sync.core.mapping import (
     SEPARATOR,
     Config,
@@ -18,7 +19,7 @@ from services.sync.core.mapping import (
     observed,
     wanted_values,
 )
-from services.sync.core.state import Base, Half, Hold, LineWrite, Link, Normal, Refusal, is_action, other
+from services.sync.core.state import Base, Half, Hold, LineWrite, Link, Normal, Refusal, other
 
 
 class Want(msgspec.Struct, frozen=True, kw_only=True):
