@@ -205,10 +205,11 @@ f.yaml:28:31: error: connection `two` can't have sync_deletions `right_to_left`:
   → Write `none` or `left_to_right`.
 f.yaml:30:19: error: Book (`home`) has no field `note`; Till (`Shop`) has
   → Write `email`, `name` or `phone`.
-f.yaml:31:10: error: not supported: `left` in a mapping of connection `two`
-  → A line is `- {default: NAME, enabled: false}` and switches a default line off; fields can't be mapped by hand.
-f.yaml:31:19: error: not supported: `right` in a mapping of connection `two`
-  → A line is `- {default: NAME, enabled: false}` and switches a default line off; fields can't be mapped by hand."""  # noqa: E501 - as it is printed
+f.yaml:31:16: error: Book (`home`) has no field `a`
+  → Write `EMAIL`, `N` or `TEL`.
+f.yaml:31:26: error: Till (`Shop`) has no field `b`
+  → Write `email`, `name`, `phone` or `note`.
+"""  # noqa: E501 - as it is printed
 
 
 def test_every_mistake_of_a_file_is_told_at_once_with_its_line_and_remedy() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import asyncpg
@@ -15,14 +17,16 @@ from services.cli.output import complain, say
 from services.connectors import discover
 from services.contracts.app import Manifest
 from services.runtime.clock import SystemClock
-from services.runtime.registry import document, keep
+from services.runtime.registry import document, keep, read
 from services.runtime.registry.apply import Applied, Changes, NotApplicable, apply
 from services.runtime.registry.check import Checked, Problem, check, decoded, rendered
 from services.runtime.secrets import vault
 from services.runtime.settings import load
 from services.runtime.store.embedded import EmbeddedPostgresError
 from services.runtime.store.migrate import MigrationError, SchemaBehind
+from services.sync.keys import seen_keys
 
+_OWN_LINE = re.compile(r"\bmappings:")
 _MOST_BYTES = 4 * document.MAX_CHARACTERS + 1
 
 
@@ -65,9 +69,12 @@ async def apply_file(file: Path) -> int:
 
 async def _checked(file: Path) -> Checked:
     text = decoded(_read(file))
-    checked = Checked(None, (text,)) if isinstance(text, Problem) else check(text, manifests(), os.environ)
-    if checked.lacking and not isinstance(text, Problem) and (stored := await _stored()):
-        checked = check(text, manifests(), os.environ, stored)
+    if isinstance(text, Problem):
+        checked = Checked(None, (text,))
+    else:
+        checked = check(text, manifests(), os.environ)
+        if checked.lacking or _OWN_LINE.search(text):
+            checked = check(text, manifests(), os.environ, *await _known())
     if checked.problems:
         complain(rendered(checked.problems, str(file)))
     for account in sorted(checked.lacking):
@@ -75,17 +82,23 @@ async def _checked(file: Path) -> Checked:
     return checked
 
 
-async def _stored() -> Mapping[str, frozenset[str]]:
-    """Which credentials `contactsync authorize` stored; none where no contactsync was set up yet, or it is away."""
+async def _known() -> tuple[Mapping[str, AbstractSet[str]], Mapping[str, AbstractSet[str]]]:
+    """Which credentials are stored, and which custom fields contacts have; nothing where no contactsync was set up."""
     settings = load()
     if settings.bundled_store and not settings.data_dir.exists():
-        return {}
+        return {}, {}
     try:
         async with opened(settings) as store, store.transaction(readonly=True) as database:
-            return await keep.fields(database)
+            seen: dict[str, AbstractSet[str]] = {}
+            for account in await read.accounts(database):
+                manifest = manifests().get(account.app)
+                if manifest is not None and manifest.custom is not None:
+                    keys = await seen_keys(database, account.name, manifest.custom.prefix)
+                    seen |= {} if keys is None else {account.name: keys}
+            return await keep.fields(database), seen
     except (OSError, Failure, EmbeddedPostgresError, SchemaBehind, MigrationError, asyncpg.PostgresError) as error:
-        complain(f"Stored credentials don't count, for they can't be read now ({type(error).__name__}).")
-        return {}
+        complain(f"What is stored doesn't count, for it can't be read now ({type(error).__name__}).")
+        return {}, {}
 
 
 def _read(file: Path) -> bytes:

@@ -60,7 +60,7 @@ class Intake:
         for record in records:
             match self._read(record):
                 case Unreadable(reason=reason):
-                    account = record.key.decode("utf-8", "replace")
+                    account = record.key.decode("utf-8", "replace").replace("\0", "\ufffd")
                     structlog.get_logger().warning("command_parked", app=self._app, reason="unreadable")
                     self._metrics.parked.labels(topic=record.partition.topic, reason="unreadable").inc()
                     await enqueue(tx, account, [parked(record, reason)])

@@ -52,7 +52,7 @@ TOPICS = {
 }
 MANIFESTS: Mapping[str, Manifest] = {"shop_app": SHOP, "book_app": BOOK}
 APPS = {"shop": "shop_app", "office": "book_app", "second": "shop_app", "annex": "book_app"}
-PAIR = Connection(name="pair", left="shop", right="office", options=Options(sync_deletions="both"))
+PAIR = Connection(name="pair", left="shop", right="office", options=Options(sync_deletions="both", most_writes=0))
 
 _LOCKED = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'

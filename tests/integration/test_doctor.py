@@ -163,7 +163,7 @@ async def test_a_store_that_is_away_or_behind_is_told(shell: Shell, empty_databa
     )
     checked = await shell.run("check", "contacts.yaml")
     assert checked.status == 1
-    assert "Stored credentials don't count, for they can't be read now" in checked.err
+    assert "What is stored doesn't count, for it can't be read now" in checked.err
     assert "account `one` has no api_key" in checked.err
     assert "`contactsync authorize one` stores credentials" in checked.err
     away = await said(shell, 1)

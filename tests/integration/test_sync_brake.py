@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec.structs import replace
+
 from services.contracts.commands import Tag, Update
 from services.contracts.contact import Fields
 from services.runtime.log import EVENTS, RECEIPTS
@@ -52,7 +54,8 @@ async def test_e6_deletions_are_counted_once_across_transactions_and_sweepers(st
 
 
 async def test_f3_a_contact_written_too_often_goes_on_when_a_person_says_so(store: Store) -> None:
-    async with rig(store, PAIR) as made:
+    twelve = replace(PAIR, options=replace(PAIR.options, most_writes=12))
+    async with rig(store, twelve) as made:
         events, receipts = await made.own(EVENTS), await made.own(RECEIPTS)
         await active(made, events, receipts)
         for turn in range(12):

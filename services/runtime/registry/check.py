@@ -61,21 +61,25 @@ def check(
     manifests: Mapping[str, Manifest],
     environ: Mapping[str, str],
     stored: Mapping[str, AbstractSet[str]] | None = None,
+    seen: Mapping[str, AbstractSet[str]] | None = None,
 ) -> Checked:
     """Read `text` against the apps' manifests, with `${NAME}` from `environ`. No text makes it raise.
 
-    `stored` (account -> keys) are credentials that needn't be in the file, as `contactsync authorize` stored them.
+    `stored` (account -> keys) are credentials that needn't be in the file, as `contactsync authorize` stored them;
+    `seen` (account -> keys) the custom fields that an account's contacts have, where they are known.
     """
     text = text.removeprefix("\ufeff")
     report = Report()
     node = parse(text, environ, report)
     form = Form(report)
     reader = Accounts(form, manifests, stored)
-    config = _config(node, text, reader, form) if node else None
+    config = _config(node, text, reader, form, seen) if node else None
     return Checked(None if report.failed else config, report.problems(), frozenset(reader.lacking))
 
 
-def _config(node: Node, text: str, reader: Accounts, form: Form) -> Config | None:
+def _config(
+    node: Node, text: str, reader: Accounts, form: Form, seen: Mapping[str, AbstractSet[str]] | None
+) -> Config | None:
     report = form.report
     example = "`accounts:` and `connections:`"
     top = form.table(node, "the file", example)
@@ -90,7 +94,7 @@ def _config(node: Node, text: str, reader: Accounts, form: Form) -> Config | Non
     accounts = reader.read(accounts_entry.value) if accounts_entry else {}
     connections: tuple[Connection, ...] = ()
     if connections_entry:
-        pairs = Connections(form, accounts)
+        pairs = Connections(form, accounts, seen)
         connections = pairs.read(connections_entry.value)
         for name, account in accounts.items():
             if name not in pairs.used:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import get_args
 
 from services.contracts.app import Ability
@@ -30,10 +31,15 @@ _REPORTS = {
 class Connections:
     """Reads connections."""
 
-    def __init__(self, form: Form, accounts: Mapping[str, CheckedAccount]) -> None:
+    def __init__(
+        self,
+        form: Form,
+        accounts: Mapping[str, CheckedAccount],
+        seen: Mapping[str, AbstractSet[str]] | None = None,
+    ) -> None:
         self._form = form
         self._report: Report = form.report
-        self._lines = Lines(form)
+        self._lines = Lines(form, seen)
         self._rules = Rules(form)
         self._accounts = accounts
         self._pairs: dict[frozenset[str], tuple[str, Mark]] = {}

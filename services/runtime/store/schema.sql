@@ -585,6 +585,8 @@ CREATE TABLE sync.deletion_window (
     said boolean
 );
 
+COMMENT ON TABLE sync.deletion_window IS 'Ten minutes of a connection''s deletions: too many of them wait for a person';
+
 COMMENT ON COLUMN sync.deletion_window.opened IS 'Microseconds since 1970';
 
 COMMENT ON COLUMN sync.deletion_window.active IS 'Links that were active then';

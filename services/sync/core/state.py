@@ -182,7 +182,7 @@ class Half(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def moved_to(half: Half, contact_id: str) -> Half:
     """Return the half with another contact: what is remembered of the one before doesn't count for it."""
     half = msgspec.structs.replace(half, contact_id=contact_id, there=None, refused={}, held={})
-    return msgspec.structs.replace(half, expects=(), overwritten={}, applied={})
+    return msgspec.structs.replace(half, expects=(), overwritten={}, applied={}, written=(), stopped=None)
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
