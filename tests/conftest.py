@@ -190,5 +190,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once, loudly, that tests had no Kafka: whichever process of the session skipped them."""
     skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
     if reason := next((line for line in skipped if brokers.LOUD in line), None):
-        said = reason[reason.index(brokers.LOUD) :].rstrip('\'")')
+        said = reason[reason.index(brokers.LOUD) :].rstrip("'\")")
         terminalreporter.write_line(said, red=True, bold=True)
