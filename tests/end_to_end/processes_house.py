@@ -34,6 +34,11 @@ SELECT NOT EXISTS (SELECT FROM sync.outbox) AND NOT EXISTS (SELECT FROM sync.wak
    AND NOT EXISTS (SELECT FROM connectors.ledger WHERE state <> 'settled')
    AND NOT EXISTS (SELECT FROM connectors.read) AND NOT EXISTS (SELECT FROM connectors.report)
 """
+_COUNTS = """
+SELECT (SELECT count(*) FROM sync.outbox) AS outbox, (SELECT count(*) FROM sync.wake) AS wake,
+    (SELECT count(*) FROM sync.contact WHERE looking) AS looking, (SELECT count(*) FROM connectors.read) AS read,
+    (SELECT count(*) FROM connectors.report) AS report
+"""
 _HANDLED = """
 SELECT topic, partition, next_offset FROM sync.progress
 UNION ALL SELECT topic, partition, next_offset FROM connectors.progress
@@ -204,7 +209,9 @@ class House:
             for place, end in (await self.incoming(topic)).items()
             if end > handled.get((topic, place.number), 0)
         ]
-        return f"webhooks {waiting}, links {links}, ledger {ledger[:3]}, unhandled {behind}"
+        counts = await self.store.fetchrow(_COUNTS)
+        told = {} if counts is None else dict(counts)
+        return f"webhooks {waiting}, links {links}, ledger {ledger[:3]}, unhandled {behind}, rows {told}"
 
 
 def _free_ports(count: int) -> list[int]:

@@ -17,7 +17,7 @@ import pytest
 
 from services.connectors.google_contacts.permissions import WAY
 from services.connectors.google_contacts.sandbox import GoogleSandbox
-from services.connectors.google_contacts.sandbox.serve import serve
+from services.connectors.served import serve
 from services.runtime.authorize import exchange
 from services.runtime.authorize.proof import Code, answer, login_url, pasted, proof
 from services.runtime.registry import read

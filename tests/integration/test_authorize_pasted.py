@@ -15,10 +15,10 @@ from services.connectors.carddav.permissions import examine as examine_carddav
 from services.connectors.carddav.sandbox import CarddavSandbox
 from services.connectors.quickbooks.sandbox import QuickBooksSandbox
 from services.connectors.quickbooks.sandbox import serve as serve_quickbooks
+from services.connectors.served import serve
 from services.connectors.stripe.permissions import examine as examine_stripe
 from services.connectors.stripe.sandbox import StripeSandbox
 from services.connectors.stripe.sandbox.fault import Where
-from services.connectors.stripe.sandbox.serve import serve
 from services.runtime.app import Access
 from services.runtime.clock import SystemClock
 from tests.integration.shell_rig import Shell

@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from services.connectors.carddav.sandbox import CarddavSandbox
+from services.connectors.served import serve
 from services.connectors.stripe.endpoints import hooks
 from services.connectors.stripe.sandbox import StripeSandbox
 from services.connectors.stripe.sandbox.fault import Where
-from services.connectors.stripe.sandbox.serve import serve
 from services.runtime.store import Store
 from tests.integration.shell_rig import Shell
 from tests.integration.test_authorize_pasted import KEY, access

@@ -130,7 +130,9 @@ class Lane:
             return
         await asyncio.wait({self._task}, timeout=seconds)
         if not self._task.done():
-            structlog.get_logger().warning("lane_cut_short", group=self._group, **self._named)
+            structlog.get_logger().warning(
+                "lane_cut_short", group=self._group, topic=self.partition.topic, partition=self.partition.number
+            )
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=_CANCEL_SECONDS)
 
@@ -199,7 +201,9 @@ class Lane:
         self.position = self._reached = row.next_offset
 
     async def _fence(self) -> None:
-        structlog.get_logger().warning("lane_fenced", group=self._group, **self._named)
+        structlog.get_logger().warning(
+            "lane_fenced", group=self._group, topic=self.partition.topic, partition=self.partition.number
+        )
         self._fenced = True
         self._queue.clear()
         # Whoever claims at once after a rightful owner fences that one in turn, and so on to and fro.
@@ -223,14 +227,11 @@ class Lane:
         structlog.get_logger().warning(
             "batch_retried",
             group=self._group,
-            **self._named,
+            topic=self.partition.topic,
+            partition=self.partition.number,
             attempt=state.attempt_number,
             error=type(error).__name__,
         )
-
-    @property
-    def _named(self) -> dict[str, str | int]:
-        return {"topic": self.partition.topic, "partition": self.partition.number}
 
     async def _nap(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

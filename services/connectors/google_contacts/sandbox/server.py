@@ -19,11 +19,10 @@ from services.connectors.google_contacts.sandbox.push import Push
 from services.connectors.google_contacts.sandbox.quota import Quota
 from services.connectors.google_contacts.sandbox.refusal import ApiError, Json
 from services.connectors.google_contacts.sandbox.routes import Call, Route, Shelves, find
+from services.connectors.served import ABORT
 
 LOGIN = "/o/oauth2/v2/auth"
 """Where a person logs in."""
-ABORT = "contactsync.abort"
-"""The ASGI extension by which `serve` lends the connection's abort to a dropped answer."""
 
 
 class _Lost(Exception):  # noqa: N818 - no error: the script wants this answer to get lost

@@ -18,9 +18,8 @@ from services.connectors.quickbooks.sandbox.journal import Received, Requests
 from services.connectors.quickbooks.sandbox.oauth import OAuth, OAuthError
 from services.connectors.quickbooks.sandbox.quota import Quota
 from services.connectors.quickbooks.sandbox.refusal import ApiError, GatewayError, Json
+from services.connectors.served import ABORT
 
-ABORT = "contactsync.abort"
-"""The ASGI extension by which `serve` lends the connection's abort to a dropped answer."""
 _PATH = re.compile(r"/v3/company/([0-9]+)/(customer|query|cdc)(?:/([^/]+))?\Z")
 _LEAST_MINOR = 75
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from services.connectors.served import ABORT
 from services.connectors.stripe.sandbox.event import Cause, Events, World
 from services.connectors.stripe.sandbox.fault import Drop, Effect, Fail, Faults, Late, Slow
 from services.connectors.stripe.sandbox.form import Tree, parse
@@ -22,9 +23,6 @@ from services.connectors.stripe.sandbox.journal import Received, Requests
 from services.connectors.stripe.sandbox.pace import Pace
 from services.connectors.stripe.sandbox.refusal import ApiError, Json
 from services.connectors.stripe.sandbox.routes import Expansion, Route
-
-ABORT = "contactsync.abort"
-"""The ASGI extension by which `serve` lends the connection's abort to a dropped answer."""
 
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?\Z")
 

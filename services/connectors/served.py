@@ -1,18 +1,26 @@
-"""The sandbox over real HTTP, on a port of this machine."""
+"""A sandbox over real HTTP, on a port of this machine: what those of all apps share."""
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from services.connectors.google_contacts.sandbox.server import ABORT
+ABORT = "contactsync.abort"
+"""The ASGI extension by which a sandbox cuts the connection that it is asked on."""
 
-if TYPE_CHECKING:
-    from services.connectors.google_contacts.sandbox.account import GoogleSandbox
+
+class Served(Protocol):
+    """A sandbox."""
+
+    @property
+    def app(self) -> ASGIApp:
+        """What answers requests."""
+        ...
 
 
 class _Abortable(HttpToolsProtocol):
@@ -41,9 +49,9 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serve(
-    sandbox: "GoogleSandbox", host: str = "127.0.0.1", port: int = 0, sock: socket.socket | None = None
+    sandbox: Served, host: str = "127.0.0.1", port: int = 0, sock: socket.socket | None = None
 ) -> AsyncIterator[str]:
-    """Serve a sandbox; gives the base URL (no slash at its end), for `api_base`, and with /token `token_url`.
+    """Serve a sandbox; gives the base URL (no slash at its end), for the account's `api_base`.
 
     Port 0 takes a free one. A socket that is bound already is used as it is, and closed at the end.
     """
