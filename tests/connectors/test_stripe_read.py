@@ -367,3 +367,34 @@ def test_read_is_deterministic_and_its_ids_are_stable() -> None:
     assert [read(body) for body in bodies] == [read(body) for body in bodies]
     assert [one(body).id for body in bodies] == [f"stripe:{each['id']}" for each in box.events.all()]
     assert changed(bodies[1]).prior == {"email": ("ada@x.org",), "metadata.k": ("v",), "metadata.l": ()}
+
+
+def thin(**more: Any) -> Delivery:
+    related = {"id": "cus_1", "type": "customer", "url": "/v1/customers/cus_1"}
+    body = {"id": "evt_9", "object": "v2.core.event", "type": "v2.core.customer.updated", "related_object": related}
+    told = json.dumps({**body, "created": "2026-11-22T10:00:00.000Z", **more}).encode()
+    return Delivery(account="shop", headers=(), body=told, received=0)
+
+
+def test_p9_a_thin_notification_names_the_customer_who_is_looked_at() -> None:
+    (reading,) = readings_of(thin())
+    assert reading.event == ContactTouched(account="shop", contact_id="cus_1", origin="webhook")
+    assert (reading.id, reading.time) == ("stripe:evt_9", 1_795_341_600_000_000)
+
+
+@pytest.mark.parametrize("related", [None, {"id": "acct_1", "type": "v2.core.account"}, {}])
+def test_a_thin_notification_of_something_else_says_nothing(related: Any) -> None:
+    assert Stripe().read(thin(related_object=related)) == ()
+
+
+@pytest.mark.parametrize(
+    "more", [{"created": "yesterday"}, {"created": 17}, {"created": "2026-11-22T10:00:00"}, {"id": ""}]
+)
+def test_a_thin_notification_without_id_or_time_is_refused(more: dict[str, Any]) -> None:
+    assert isinstance(Stripe().read(thin(**more)), Rejected)
+
+
+def readings_of(delivery: Delivery) -> tuple[Reading, ...]:
+    found = Stripe().read(delivery)
+    assert isinstance(found, tuple)
+    return found

@@ -1,5 +1,7 @@
 """Stripe's events, read as contacts' events."""
 
+from datetime import datetime
+
 import msgspec
 
 from services.connectors.stripe import order
@@ -24,6 +26,8 @@ SUBSCRIPTION = frozenset(
         "pending_update_expired",
     )
 )
+THIN = "v2.core.event"
+"""What the object of a thin notification is called: https://docs.stripe.com/event-destinations#thin-events"""
 TYPES = tuple(sorted(CUSTOMER_CHANGED | {CUSTOMER_DELETED} | SUBSCRIPTION))
 """The types that say something about a contact."""
 
@@ -39,6 +43,11 @@ class _Data(msgspec.Struct, frozen=True):
     previous_attributes: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _Related(msgspec.Struct, frozen=True):
+    id: str = ""
+    type: str = ""
+
+
 class _Event(msgspec.Struct, frozen=True):
     """An event's frame. Thin events date themselves in text; old ones name their request by its id alone."""
 
@@ -48,6 +57,8 @@ class _Event(msgspec.Struct, frozen=True):
     object: str = "event"
     data: _Data | None = None
     request: _Request | str | None = None
+    related_object: _Related | None = None
+    """What a thin event is about; the object itself isn't in it."""
 
     @property
     def label(self) -> str | None:
@@ -74,6 +85,8 @@ def readings(raw: msgspec.Raw | bytes, account: str, origin: Origin) -> tuple[Re
         return _rejected("the body isn't an event of Stripe's")
     except RecursionError:
         return _rejected("the body is nested too deeply")
+    if event.object == THIN:
+        return _thin(event, account, origin)
     if event.object != "event" or event.type not in TYPES:
         return ()
     if event.data is None or not event.id or not isinstance(event.created, int) or not 0 < event.created < _LATEST:
@@ -84,6 +97,21 @@ def readings(raw: msgspec.Raw | bytes, account: str, origin: Origin) -> tuple[Re
     if found is None:
         return ()
     return (Reading(id=f"stripe:{event.id}", event=found, time=event.created * order.SECOND),)
+
+
+def _thin(event: _Event, account: str, origin: Origin) -> tuple[Reading, ...] | Rejected:
+    """Read a thin notification: it names what changed and no more, so a customer is looked at."""
+    related = event.related_object
+    if related is None or related.type != "customer":
+        return ()
+    try:
+        at = datetime.fromisoformat(str(event.created))
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None or not event.id or not related.id:
+        return _rejected(f"the {event.type} notification has no id, time or object")
+    touched = ContactTouched(account=account, contact_id=related.id, origin=origin)
+    return (Reading(id=f"stripe:{event.id}", event=touched, time=round(at.timestamp()) * order.SECOND),)
 
 
 def _fact(event: _Event, data: _Data, created: int, account: str, origin: Origin) -> Event | Rejected | None:
