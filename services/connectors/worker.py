@@ -19,6 +19,8 @@ from services.runtime.log.errors import is_passing
 
 T = TypeVar("T")
 
+LONGEST_STEP = 120.0
+"""Seconds for one step of a lane, above those that one call of an app may take."""
 LONGEST_REST = 5.0
 """Seconds after which a resting lane looks again by itself: pauses, resumes and configs change without a message."""
 
@@ -75,7 +77,13 @@ class Worker:
     async def _lane(self, step: Callable[[], Awaitable[float]], woken: asyncio.Event) -> None:
         while not self._finishing:
             woken.clear()
-            rest = await _patiently(step)
+            try:
+                async with asyncio.timeout(LONGEST_STEP):
+                    rest = await _patiently(step)
+            except TimeoutError as error:
+                # Each step reads what is there first, and puts in doubt what the one before left open.
+                self._desk.log.warning("step_cut_short", seconds=LONGEST_STEP, exc_info=error)
+                continue
             if rest > 0:
                 await _rest(woken, min(rest, LONGEST_REST))
 

@@ -114,7 +114,7 @@ async def test_from_one_process_to_three_and_back_under_load(
         finally:
             load.end()
             await loading
-        await home.rest(180)
+        await home.rest(300)
         assert home.alike()
         assert [len(each.customers) for each in home.both] == [CUSTOMERS, CUSTOMERS]
         last = {email: f"Edit {number}" for _, email, number in load.edits}
