@@ -8,7 +8,7 @@ from services.sync.core.slice import MissingLockError, Slice, clear
 from services.sync.core.state import Link, Window
 
 WINDOW = 600_000_000
-"""Microseconds for which a window of deletions is open."""
+"""Microseconds for which deletions, and the writes to one contact, are counted together."""
 OFTEN = "it was written too often within ten minutes: nothing is written there until a person lets it go"
 AT_ONCE = 19
 """Deletions of a window that are tagged without waiting for its close."""

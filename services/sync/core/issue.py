@@ -7,13 +7,13 @@ from msgspec.structs import replace
 
 from services.contracts.commands import Aim, Create, Tag, Untag, Update, Version, Write
 from services.contracts.contact import SIDES, Side
+from services.sync.core.brake import WINDOW
 from services.sync.core.mapping import Config
 from services.sync.core.slice import Slice
 from services.sync.core.state import Half, Kind, LineWrite, Link, Pending
 
 RESEND = 600_000_000
 """Microseconds after which a write that nobody answered is sent again: it, or its receipt, may be lost (P10)."""
-_LATELY = 600_000_000
 _NOTHING = msgspec.Raw(b"null")
 _KINDS: Mapping[Kind, type[Write]] = {"create": Create, "update": Update, "tag": Tag, "untag": Untag}
 
@@ -21,7 +21,7 @@ _KINDS: Mapping[Kind, type[Write]] = {"create": Create, "update": Update, "tag":
 def issue(state: Slice, config: Config, link: Link, side: Side) -> tuple[Aim, Half]:
     """Return the aim of the next write to that side, and the half with its version counted."""
     half = link.half(side)
-    lately = tuple(at for at in half.written if at > state.now - _LATELY)
+    lately = tuple(at for at in half.written if at > state.now - WINDOW)
     half = replace(half, issued=half.issued + 1, written=(*lately, state.now))
     aim = Aim(
         link=link.id,
