@@ -25,13 +25,15 @@ VALUES ($1, 'find', $2, $3, $4, $5, $5)
 ON CONFLICT (account, kind, subject) DO UPDATE SET askers = excluded.askers
 """
 _CLAIM = """
-UPDATE connectors.read AS r SET state = 'inflight', tries = tries + 1
-FROM (
+WITH chosen AS MATERIALIZED (
     SELECT id FROM connectors.read WHERE account = $1 AND state = 'pending' AND next_try_at <= $2
     ORDER BY created_at, id LIMIT 1 FOR UPDATE
-) AS chosen
-WHERE r.id = chosen.id RETURNING r.*
+)
+UPDATE connectors.read AS r SET state = 'inflight', tries = tries + 1
+FROM chosen WHERE r.id = chosen.id RETURNING r.*
 """
+# Materialized: as a subquery it may be run once per row of a join, and skips what its own statement has just updated,
+# so that one statement would claim several reads.
 _LATER = """
 UPDATE connectors.read SET state = 'pending', next_try_at = $2, failures = failures + $3 WHERE id = $1
 """

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from services.connectors import reads
 from services.contracts.app import Trouble
 from services.contracts.events import ContactChanged, ContactDeleted, LookAnswer
 from services.contracts.receipts import Absent, Found
@@ -108,3 +109,16 @@ async def test_p16_reads_and_writes_have_shares_of_their_own(store: Store) -> No
         assert (app.count("write"), app.count("look")) == (1, 1)
         await at.pass_time(worker, 2, step=1)
         assert app.count("write") == 3
+
+
+async def test_p9_a_claim_takes_one_read_whatever_plan_the_database_makes(store: Store) -> None:
+    async with rig(store) as at:
+        await at.worker()
+        await at.took(look("c1", 1))
+        await store.execute("ANALYZE connectors.read")  # one row: the planner may now put either side of a join first
+        await at.took(look("c2", 1), look("c3", 1))
+        async with store.transaction() as tx:
+            read = await reads.claim(tx, "left-paper", at.clock.now())
+            assert read is not None
+            inflight = await tx.fetch("SELECT subject FROM connectors.read WHERE state = 'inflight'")
+        assert [row["subject"] for row in inflight] == [read.subject]
