@@ -23,6 +23,7 @@ TYPES: Mapping[str, tuple[int, type[Message]]] = {
     "contact.changed": (1, events.ContactChanged),
     "contact.deleted": (1, events.ContactDeleted),
     "contact.touched": (1, events.ContactTouched),
+    "contact.merged": (1, events.ContactMerged),
     "subscription.changed": (1, events.SubscriptionChanged),
     "scan.finished": (1, events.ScanFinished),
     "command.create": (1, commands.Create),

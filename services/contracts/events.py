@@ -57,6 +57,17 @@ class ContactTouched(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     origin: Origin
 
 
+class ContactMerged(msgspec.Struct, frozen=True, kw_only=True):
+    """The app says that the contact was merged into another one and is gone. Both are looked at."""
+
+    account: str
+    contact_id: str
+    """The one merged away."""
+    into: str
+    """The contact that stays."""
+    origin: Origin
+
+
 class SubscriptionChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One subscription of the contact, as observed."""
 
@@ -80,4 +91,4 @@ class ScanFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Contacts seen."""
 
 
-Event: TypeAlias = ContactChanged | ContactDeleted | ContactTouched | SubscriptionChanged | ScanFinished
+Event: TypeAlias = ContactChanged | ContactDeleted | ContactTouched | ContactMerged | SubscriptionChanged | ScanFinished

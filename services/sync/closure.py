@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from services.contracts.contact import SIDES
 from services.contracts.envelope import derived
-from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched, SubscriptionChanged
+from services.contracts.events import ContactChanged, ContactDeleted, ContactMerged, ContactTouched, SubscriptionChanged
 from services.contracts.receipts import Absent, Found, Receipt, Stale, Unchanged, Written
 from services.runtime.store import Connection as Database
 from services.sync.configs import Configs
@@ -38,6 +38,16 @@ SELECT DISTINCT c.mark FROM sync.contact c
   JOIN unnest($1::text[], $2::text[]) k (account, id) ON c.account = k.account AND c.contact_id = k.id
  WHERE c.mark IS NOT NULL
 """
+_MERGED_INTO = """
+WITH RECURSIVE chain (account, id) AS (
+    SELECT * FROM unnest($1::text[], $2::text[])
+    UNION
+    SELECT c.account, c.state ->> 'merged_into' FROM sync.contact c
+      JOIN chain ON c.account = chain.account AND c.contact_id = chain.id
+     WHERE c.state ->> 'merged_into' IS NOT NULL
+)
+SELECT account, id FROM chain
+"""
 
 
 @dataclass(kw_only=True)
@@ -68,6 +78,8 @@ def named(inputs: Iterable[Input], configs: Configs) -> Keys:
                 keys.contacts.add((item.account, item.contact_id))
                 keys.addresses.update(addresses(item.contact, configs.manifests[item.account]))
                 keys.links.update(_mark(item.contact.mark))
+            case ContactMerged():
+                keys.contacts.update(((item.account, item.contact_id), (item.account, item.into)))
             case ContactChanged() | ContactDeleted() | ContactTouched() | SubscriptionChanged() | Sighted():
                 keys.contacts.add((item.account, item.contact_id))
             case Receipt():
@@ -108,6 +120,8 @@ async def closure(database: Database, seeds: Keys, configs: Configs) -> Keys:
     for account, contact_id in seeds.contacts:
         keys.links.update(_born(configs, account, contact_id))
     await _links_of(database, keys, keys.contacts, configs)
+    accounts, ids = [key[0] for key in keys.contacts], [key[1] for key in keys.contacts]
+    keys.contacts.update((row[0], row[1]) for row in await database.fetch(_MERGED_INTO, accounts, ids))
     near = set(keys.contacts)
     accounts, ids = [key[0] for key in near], [key[1] for key in near]
     keys.addresses.update(row[0] for row in await database.fetch(_ADDRESSES_OF, accounts, ids))

@@ -8,7 +8,14 @@ import structlog
 
 from services.contracts.app import Manifest
 from services.contracts.envelope import Envelope, Unreadable, from_headers, unseal
-from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched, ScanFinished, SubscriptionChanged
+from services.contracts.events import (
+    ContactChanged,
+    ContactDeleted,
+    ContactMerged,
+    ContactTouched,
+    ScanFinished,
+    SubscriptionChanged,
+)
 from services.contracts.receipts import Absent, AccountBack, Found, Receipt
 from services.runtime.log import EVENTS, RECEIPTS, FencedError, Log, Record
 from services.runtime.log.consume import Batch, consume
@@ -167,7 +174,7 @@ class Worker:
             match message:
                 case Unreadable():
                     await park(database, taken.record, message.reason)
-                case ContactChanged() | ContactDeleted() | ContactTouched() | SubscriptionChanged():
+                case ContactChanged() | ContactDeleted() | ContactTouched() | ContactMerged() | SubscriptionChanged():
                     cause = taken.cause(message)
                     events.append((message.account, cause.id, cause))
                 case Receipt() | Found() | Absent():

@@ -22,6 +22,7 @@ from services.contracts.envelope import (
 from services.contracts.events import (
     ContactChanged,
     ContactDeleted,
+    ContactMerged,
     ContactTouched,
     LookAnswer,
     ScanFinished,
@@ -72,6 +73,7 @@ MESSAGES: dict[str, Message] = {
         account="office", contact_id="people/c1", order=ORDER, origin="feed", label="k", look=LookAnswer(1, 1)
     ),
     "contact.touched": ContactTouched(account="books", contact_id="58", origin="webhook"),
+    "contact.merged": ContactMerged(account="books", contact_id="58", into="61", origin="webhook"),
     "subscription.changed": SubscriptionChanged(
         account="shop",
         contact_id="cus_1",

@@ -49,12 +49,13 @@ def gone(state: Slice, config: Config, link: Link, left: Record, right: Record) 
         ended = clear(replace(link, status="ended"))
         state.decide(link, ended, config, "end", "a contact outside the sync was deleted")
         return
-    until = state.now + round(config.manifest(side).patience * MICROSECONDS)
-    if link.wait is None or link.wait.reason != "merge":
-        waiting = state.waiting(link, "merge", deleted.contact_id, until=until)
+    patience = round(config.manifest(side).patience * MICROSECONDS)
+    told = deleted.merged_into is not None
+    if not told and (link.wait is None or link.wait.reason != "merge"):
+        waiting = state.waiting(link, "merge", deleted.contact_id, until=state.now + patience)
         state.decide(link, waiting, config, "wait", "the contact was deleted: waiting for signs of a merge")
         return
-    if state.now < link.wait.since + round(config.manifest(side).patience * MICROSECONDS):
+    if not told and link.wait is not None and state.now < link.wait.since + patience:
         return
     if link.unsettled:
         state.decide(link, link, config, "later", "a write is under way: the deletion is decided after its receipt")
@@ -64,9 +65,9 @@ def gone(state: Slice, config: Config, link: Link, left: Record, right: Record) 
 
 
 def _merged(state: Slice, config: Config, link: Link, side: Side, deleted: Record, survivor: Record) -> bool:
-    """Follow a merge made by hand: the account has another live contact with one of the link's addresses."""
+    """Follow a merge: into the contact that the app tells, else another live one with one of the link's addresses."""
     shared = distinct((*deleted.addresses, *survivor.addresses))
-    heirs = state.sharing(config.account(side), shared, but=deleted.contact_id)
+    heirs = state.heir(deleted) or state.sharing(config.account(side), shared, but=deleted.contact_id)
     heirs = [heir for heir in heirs if not is_apart(config, survivor, heir)]
     if any(heir.looking is not None or in_flight(state, heir) is not None for heir in heirs):
         waiting = replace(link, reconsider_at=state.now + MICROSECONDS)
@@ -95,7 +96,7 @@ def _merged(state: Slice, config: Config, link: Link, side: Side, deleted: Recor
         state.put_link(clear(replace(theirs, status="ended", alias_of=link.id)))
     half = moved_to(link.half(side), heir.contact_id)
     moved = clear(replace(link.with_half(side, half), base={}))
-    state.decide(link, moved, config, "merged", "merged by hand: the link moves on")
+    state.decide(link, moved, config, "merged", "merged into another contact: the link moves on")
     return True
 
 

@@ -54,6 +54,13 @@ def touch(account: str, contact_id: str, record: Record | None, order: Order) ->
     return _ask(record, record.looking)
 
 
+def merged(account: str, contact_id: str, record: Record | None, into: str) -> Record:
+    """Note that a contact was merged into another one; whether it is gone, a look has to say."""
+    if record is None:
+        record = Record(account=account, contact_id=contact_id, contact=None, order=Order(0, 0))
+    return replace(record, merged_into=into)
+
+
 def fold_subscription(record: Record, subscription: Subscription, order: Order, *, ended: bool) -> Folded:
     """Fold one subscription into its contact's record."""
     known = record.subscriptions.get(subscription.id)
@@ -137,6 +144,8 @@ def _apply(record: Record, sight: Sight) -> Record:
     record = _seen_by_scan(record, sight)
     if sight.contact is None:
         return replace(record, order=sight.order, deleted=True)
+    if record.deleted:
+        record = replace(record, merged_into=None)
     record = replace(record, order=sight.order, deleted=False, contact=sight.contact, addresses=sight.addresses)
     if sight.subscriptions is None:
         return record

@@ -157,6 +157,16 @@ class Slice:
         found.pop(but or "", None)
         return list(found.values())
 
+    def heir(self, record: Record) -> list[Record]:
+        """Return the contact that the app says a deleted one was merged into, if it is there or may be."""
+        passed: set[str] = set()
+        into: Record | None = record
+        while into is not None and into.deleted and into.merged_into is not None and into.contact_id not in passed:
+            passed.add(into.contact_id)
+            into = self.records.get((record.account, into.merged_into))
+        there = into is not None and not into.deleted and into.contact_id not in passed
+        return [into] if into is not None and there else []
+
     def bereft(self, config: Config, side: Side, record: Record) -> list[Link]:
         """Return the tombstones whose deleted contact on that side, or its partner, had one of these addresses."""
         found = []

@@ -78,6 +78,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     subscriptions_listed: Order | None = None
     """When all of them were seen together last."""
     apart: tuple[Apart, ...] = ()
+    merged_into: str | None = None
+    """The contact of its account that it was merged into, if the app said so."""
 
     @property
     def live(self) -> bool:

@@ -81,7 +81,7 @@ def _step(state: Slice, link_id: str) -> None:
     if left.deleted or right.deleted:
         gone(state, config, link, left, right)
         moved = state.links[link_id]
-        if _contacts(moved) != _contacts(link) and moved.status == "active" and moved.wait is None and moved.paired:
+        if _contacts(moved) != _contacts(link) and moved.status != "ended" and moved.wait is None and moved.paired:
             step(state, link_id)
         return
     live(state, config, link, left, right)

@@ -7,11 +7,18 @@ from msgspec.structs import replace
 
 from services.contracts.commands import Look
 from services.contracts.contact import SIDES, Order
-from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched, LookAnswer, SubscriptionChanged
+from services.contracts.events import (
+    ContactChanged,
+    ContactDeleted,
+    ContactMerged,
+    ContactTouched,
+    LookAnswer,
+    SubscriptionChanged,
+)
 from services.contracts.receipts import Absent, Found, Receipt
 from services.sync.core.identity import addresses
 from services.sync.core.issue import RESEND, send_again
-from services.sync.core.observe import Folded, Sight, fold, fold_subscription, touch
+from services.sync.core.observe import Folded, Sight, fold, fold_subscription, merged, touch
 from services.sync.core.overwrite import notice
 from services.sync.core.settle import fold_find, settle
 from services.sync.core.slice import Slice
@@ -39,14 +46,16 @@ class Sighted(msgspec.Struct, frozen=True, kw_only=True):
     look: bool = False
 
 
-Fact: TypeAlias = ContactChanged | ContactDeleted | ContactTouched | SubscriptionChanged
+Fact: TypeAlias = ContactChanged | ContactDeleted | ContactTouched | ContactMerged | SubscriptionChanged
 Input: TypeAlias = Fact | Receipt | Found | Absent | Reconsider | Restored | Sighted
 
 
 def take(state: Slice, item: Input) -> None:
     """Fold one input into the slice and run the step of every link it concerns."""
     match item:
-        case ContactChanged() | ContactDeleted() | ContactTouched() | SubscriptionChanged() | Sighted():
+        case (
+            ContactChanged() | ContactDeleted() | ContactTouched() | ContactMerged() | SubscriptionChanged() | Sighted()
+        ):
             if item.account in state.manifests:
                 _take_fact(state, item)
         case Receipt():
@@ -82,6 +91,8 @@ def _take_fact(state: Slice, item: Fact | Sighted) -> None:
             _observe(state, item.account, item.contact_id, sight, None)
         case ContactTouched():
             _touch(state, item.account, item.contact_id)
+        case ContactMerged():
+            _merge(state, item)
         case SubscriptionChanged():
             _subscription(state, item)
         case Sighted(look=True):
@@ -157,6 +168,14 @@ def _touch(state: Slice, account: str, contact_id: str) -> None:
     look = LookAnswer(looking.number, looking.attempt + 1)
     asked = replace(looking, attempt=look.attempt, asked=state.now)
     _folded(state, Folded(record=replace(record, looking=asked), effect="look", ask=look))
+
+
+def _merge(state: Slice, event: ContactMerged) -> None:
+    """Note the merge, then look at both: a contact that is there after all wasn't merged."""
+    record = state.records.get((event.account, event.contact_id))
+    state.put_record(merged(event.account, event.contact_id, record, event.into))
+    _touch(state, event.account, event.into)
+    _touch(state, event.account, event.contact_id)
 
 
 def _subscription(state: Slice, event: SubscriptionChanged) -> None:
