@@ -10,6 +10,7 @@ from typing import TypeAlias
 from uuid import UUID, uuid5
 
 import msgspec
+from msgspec.structs import replace
 
 from services.contracts import commands, events, receipts, upcast
 
@@ -42,6 +43,9 @@ TYPES: Mapping[str, tuple[int, type[Message]]] = {
 _NAMES = {struct: (name, v) for name, (v, struct) in TYPES.items()}
 _REQUIRED = ("ce_id", "ce_type", "ce_source", "ce_time", "ce_v")
 _encoder = msgspec.json.Encoder(order="deterministic")
+LARGEST_WHOLE = 2 << 20
+"""Bytes of a body up to which the app's own object travels along; beyond, whoever needs it reads the contact."""
+_NO_OBJECT = msgspec.Raw(b"null")
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,12 +84,30 @@ def derived(*causes: object) -> str:
 def seal(
     message: Message, *, id: str, source: str, subject: str, time: datetime, traceparent: str | None = None
 ) -> Envelope:
-    """Wrap a message. `id` must be derived from its cause, `time` be aware of its zone."""
+    """Wrap a message. `id` must be derived from its cause, `time` be aware of its zone.
+
+    A body over `LARGEST_WHOLE` (a card with a large photograph) leaves the app's own object out, so that the log
+    takes it.
+    """
     name, v = _NAMES[type(message)]
     data = _encoder.encode(message)
+    if len(data) > LARGEST_WHOLE:
+        data = _encoder.encode(_without_object(message))
     return Envelope(
         id=id, type=name, v=v, source=source, subject=subject, time=time, data=data, traceparent=traceparent
     )
+
+
+def _without_object(message: Message) -> Message:
+    match message:
+        case events.ContactChanged() | commands.Update() | commands.Tag() | commands.Untag():
+            return replace(message, object=_NO_OBJECT)
+        case receipts.Receipt(outcome=(receipts.Written() | receipts.Unchanged() | receipts.Stale()) as outcome) if (
+            outcome.seen is not None
+        ):
+            return replace(message, outcome=replace(outcome, seen=replace(outcome.seen, object=_NO_OBJECT)))
+        case _:
+            return message
 
 
 def unseal(envelope: Envelope) -> Message | Unreadable:

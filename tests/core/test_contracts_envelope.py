@@ -7,11 +7,25 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from services.contracts import upcast
-from services.contracts.contact import Contact
-from services.contracts.envelope import TYPES, Envelope, Unreadable, derived, from_headers, headers, unseal
-from services.contracts.events import ContactTouched
+from services.contracts.commands import Aim, Update, Version
+from services.contracts.contact import Contact, Order
+from services.contracts.envelope import (
+    LARGEST_WHOLE,
+    TYPES,
+    Envelope,
+    Message,
+    Unreadable,
+    derived,
+    from_headers,
+    headers,
+    seal,
+    unseal,
+)
+from services.contracts.events import ContactChanged, ContactTouched
+from services.contracts.receipts import Observation, Receipt, Stale, Written
 from services.contracts.upcast import MissingUpcastError, lift
 
 SECRET = "ada.king@example.com"
@@ -22,9 +36,9 @@ def envelope(type_: str = "contact.touched", v: int = 1, data: bytes = b"{}") ->
 
 
 def test_a_type_that_nobody_knows_is_unreadable() -> None:
-    result = unseal(envelope("contact.merged", data=json.dumps({"email": SECRET}).encode()))
+    result = unseal(envelope("contact.vanished", data=json.dumps({"email": SECRET}).encode()))
     assert isinstance(result, Unreadable)
-    assert "contact.merged" in result.reason
+    assert "contact.vanished" in result.reason
     assert SECRET not in result.reason
 
 
@@ -154,3 +168,25 @@ def test_a_contact_is_encoded_the_same_whatever_the_order_of_its_fields() -> Non
     one, other = Contact(fields={"a": ("1",), "b": ()}), Contact(fields={"b": (), "a": ("1",)})
     encoder = msgspec.json.Encoder(order="deterministic")
     assert encoder.encode(one) == encoder.encode(other)
+
+
+def test_a_message_too_large_for_the_log_leaves_only_the_apps_own_object_out() -> None:
+    photo = msgspec.Raw(json.dumps({"vcard": "x" * LARGEST_WHOLE}).encode())
+    contact = Contact(fields={"email": (SECRET,)})
+    order = Order(1, 2)
+    aim = Aim(link="l", side="left", version=Version(1, 1), connection="c", config_version=1, account="shop")
+    seen = Observation(contact_id="c1", order=order, contact=contact, object=photo)
+    event = ContactChanged(account="shop", contact_id="c1", order=order, origin="feed", contact=contact, object=photo)
+    whole: list[Message] = [
+        event,
+        Update(aim=aim, contact_id="c1", fields={"name": ("Ada",)}, expected={}, object=photo),
+        Receipt(aim=aim, outcome=Written(contact_id="c1", seen=seen)),
+        Receipt(aim=aim, outcome=Stale(seen=seen)),
+    ]
+    for message in whole:
+        sealed = seal(message, id="e1", source="shop", subject="c1", time=datetime.now(UTC))
+        assert len(sealed.data) < 2000
+        assert SECRET in sealed.data.decode() or "Ada" in sealed.data.decode()
+        assert unseal(sealed) is not None and not isinstance(unseal(sealed), Unreadable)
+    small = replace(event, object=msgspec.Raw(b'{"vcard":"x"}'))
+    assert b'"vcard"' in seal(small, id="e1", source="shop", subject="c1", time=datetime.now(UTC)).data
