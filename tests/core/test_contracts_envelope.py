@@ -187,6 +187,6 @@ def test_a_message_too_large_for_the_log_leaves_only_the_apps_own_object_out() -
         sealed = seal(message, id="e1", source="shop", subject="c1", time=datetime.now(UTC))
         assert len(sealed.data) < 2000
         assert SECRET in sealed.data.decode() or "Ada" in sealed.data.decode()
-        assert unseal(sealed) is not None and not isinstance(unseal(sealed), Unreadable)
+        assert not isinstance(unseal(sealed), Unreadable)
     small = replace(event, object=msgspec.Raw(b'{"vcard":"x"}'))
     assert b'"vcard"' in seal(small, id="e1", source="shop", subject="c1", time=datetime.now(UTC)).data
