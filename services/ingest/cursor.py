@@ -19,6 +19,7 @@ _COLUMNS = """
     next_poll_at,
     (extract(epoch FROM scan_started_at) * 1000000)::bigint AS scan_start,
     greatest(extract(epoch FROM next_poll_at - clock_timestamp()), 0)::float8 AS due,
+    extract(epoch FROM clock_timestamp() - scan_finished_at)::float8 AS scan_age,
     (SELECT n FROM registry.incarnation) AS incarnation
 """
 _MAKE = """
@@ -58,6 +59,7 @@ _RESTART = f"""
 WITH restarted AS ({_AGAIN} WHERE account = $1 RETURNING account)
 SELECT account, pg_notify('{CHANNEL}', account) FROM restarted
 """  # noqa: S608 - our own channel
+_RECONCILE = f"{_AGAIN} WHERE account = $1 AND scan_number = $2"
 _LOST = f"{_AGAIN}, last_trouble = $3 WHERE account = $1 AND scan_number = $2"
 _TROUBLE = """
 UPDATE ingest.cursor
@@ -85,6 +87,8 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     next_poll_at: datetime
     due: float
     """Seconds until the next request."""
+    scan_age: float | None
+    """Seconds since the last full scan ended; None while one is under way."""
     incarnation: int
     """Rises when the database was restored from a copy, whose numbers others have seen used already."""
 
@@ -156,6 +160,10 @@ class Cursors:
     async def lost(self, before: Cursor, sentence: str) -> None:
         """Begin another scan, under a new number: the app has forgotten the cursor, as `sentence` says."""
         await self._change(_LOST, before.scan_number, sentence)
+
+    async def again(self, before: Cursor) -> None:
+        """Begin another scan, under a new number: the last one is long ago."""
+        await self._change(_RECONCILE, before.scan_number)
 
     async def trouble(self, sentence: str, pause: float) -> None:
         """Save what went wrong, for people, and in how many seconds the request is repeated."""

@@ -31,6 +31,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """Between two looks for new and removed accounts, and for leases that have become free."""
     lease: float = 15.0
     """A lease's length: how long an account of a process that died stays unread, at most."""
+    reconcile: float = 0.0
+    """From the end of an account's full scan to the next one; 0 for never."""
 
 
 class _Hosted:
@@ -179,11 +181,12 @@ class Pollers:
             self._apps[registered.account.app],
             registered.account,
             self._access(registered),
-            self._publisher,
-            cursors,
-            hosted.woken,
-            self._metrics,
-            pace,
+            publisher=self._publisher,
+            cursors=cursors,
+            woken=hosted.woken,
+            metrics=self._metrics,
+            pace=pace,
+            reconcile=self._timing.reconcile,
         )
 
 

@@ -43,17 +43,20 @@ class Poller:
     `woken` is set by whoever knows that somebody changed the row.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what one account needs, each by its name
         self,
         app: App,
         account: Account,
         access: Access,
+        *,
         publisher: Publisher,
         cursors: Cursors,
         woken: asyncio.Event,
         metrics: Metrics,
         pace: Pace,
+        reconcile: float = 0.0,
     ) -> None:
+        """`reconcile`: seconds after a full scan's end at which the next one begins; 0 for never."""
         self._app = app
         self._account = account
         self._access = access
@@ -62,6 +65,7 @@ class Poller:
         self._woken = woken
         self._metrics = metrics
         self._pace = pace
+        self._reconcile = reconcile
         self._interval = interval(app, account)
         self._since: datetime | None = None
         """When the pages being read were due: another time in the row by their end is somebody's wish."""
@@ -72,6 +76,10 @@ class Poller:
         while True:
             self._woken.clear()  # before the row is read: what changes it later is heard
             cursor = await self._cursors.read()
+            if self._is_old(cursor):
+                self._log.info("reconcile_started", scan=cursor.scan_number + 1)
+                await self._cursors.again(cursor)
+                continue
             feedless = cursor.state == "live" and self._interval is None
             if not feedless and cursor.due <= 0:
                 await self._request()
@@ -79,6 +87,12 @@ class Poller:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AGAIN if feedless else min(cursor.due, _LOOK_AGAIN)):
                     await self._woken.wait()
+
+    def _is_old(self, cursor: Cursor) -> bool:
+        """Whether everybody is to be read anew: what no webhook and no feed told of is found by that."""
+        if not self._reconcile or cursor.scan_age is None or cursor.trouble_count or self._since is not None:
+            return False
+        return cursor.state == "live" and cursor.scan_age >= self._reconcile
 
     async def _request(self) -> None:
         await self._pace.turn()

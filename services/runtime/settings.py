@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.runtime.log.kafka_access import KafkaAccess, Mechanism, Security, addresses
+from services.runtime.reach import Reach, networks
 
 PREFIX = "CONTACTSYNC_"
 SECRETS = Path("/run/secrets")
@@ -76,6 +77,9 @@ class Settings(BaseSettings):
     )
     listen: str = Field("127.0.0.1:8000", description="host:port for webhooks and health checks; [::1]:8000 for IPv6")
     body_limit: int = Field(1024 * 1024, gt=0, description="the largest webhook body, in bytes")
+    reconcile_hours: float = Field(
+        24.0, ge=0, description="how long after a full read of an account everybody in it is read anew; 0 for never"
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="log lines as JSON or for reading; auto: for reading on a terminal"
     )
@@ -85,7 +89,13 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         None,
         min_length=16,
-        description="seals the accounts' credentials, 16 characters or more; unset: a key file in the data folder",
+        description="seals the accounts' credentials, 16 characters or more; unset: a key file in the data folder. "
+        "Several lines while keys are rotated: the newest first",
+    )
+    allow_networks: str | None = Field(
+        None,
+        description="the networks beside the public one that accounts' servers may be in, such as 192.168.0.0/16, or "
+        "none; unset: this machine and private networks, for hosts that are addresses or have local names",
     )
 
     @field_validator("store_url")
@@ -139,6 +149,13 @@ class Settings(BaseSettings):
             raise ValueError("is set, but CONTACTSYNC_KAFKA_CERTIFICATE_FILE isn't")
         return value
 
+    @field_validator("allow_networks")
+    @classmethod
+    def _networks(cls, value: str | None) -> str | None:
+        if value is not None:
+            networks(value)
+        return value
+
     @field_validator("listen")
     @classmethod
     def _host_and_port(cls, value: str) -> str:
@@ -172,6 +189,11 @@ class Settings(BaseSettings):
             certificate_file=self.kafka_certificate_file,
             key_file=self.kafka_key_file,
         )
+
+    @property
+    def reach(self) -> Reach:
+        """Where requests may go."""
+        return Reach(None if self.allow_networks is None else networks(self.allow_networks))
 
     @property
     def host(self) -> str:

@@ -27,7 +27,9 @@ class Rig:
         self.app = Directory()
 
     @contextlib.asynccontextmanager
-    async def pollers(self, log: Appends | None = None, *, holder: str = "here") -> AsyncIterator[Pollers]:
+    async def pollers(
+        self, log: Appends | None = None, *, holder: str = "here", reconcile: float = 0.0
+    ) -> AsyncIterator[Pollers]:
         stop = asyncio.Event()
         async with access() as of:
             pollers = Pollers(
@@ -38,7 +40,7 @@ class Rig:
                 Publisher(log or self.log),
                 Metrics(),
                 holder=holder,
-                timing=Timing(watch=0.05, lease=5.0),
+                timing=Timing(watch=0.05, lease=5.0, reconcile=reconcile),
             )
             task = asyncio.create_task(pollers.run(stop))
             try:

@@ -204,3 +204,30 @@ async def test_a_fault_in_an_apps_reader_is_that_accounts_trouble(rig: Rig) -> N
         await rig.until("trouble_count = 1")
         assert "ada" not in (await rig.row())["last_trouble"]
         await rig.until("state = 'live'")
+
+
+async def test_p10_everybody_is_read_anew_long_after_the_last_full_scan_and_what_no_feed_told_is_found(
+    rig: Rig,
+) -> None:
+    rig.app.put("a", "a@example.org")
+    async with rig.pollers(reconcile=3600):
+        await rig.until("state = 'live'")
+        rig.app.put("a", "missed@example.org")
+        missed = str(len(rig.app.history))
+        await rig.store.execute("UPDATE ingest.cursor SET feed_cursor = $1", missed)  # an edit that the feed lost
+        await rig.store.execute("UPDATE ingest.cursor SET scan_finished_at = now() - interval '61 minutes'")
+        await rig.until("scan_number = 2 AND state = 'live'")
+        assert (await rig.row())["scan_count"] == 1
+    mails = [found.message.contact.fields["mail"][0] for found in await rig.changed()]  # type: ignore[union-attr]
+    assert mails == ["a@example.org", "missed@example.org"]
+    assert [end.message.number for end in await rig.ends()][-1] == 2  # type: ignore[union-attr]
+
+
+async def test_p10_a_full_scan_that_is_not_long_ago_is_not_repeated(rig: Rig) -> None:
+    rig.app.put("a", "a@example.org")
+    async with rig.pollers(reconcile=3600):
+        await rig.until("state = 'live'")
+        await rig.store.execute("UPDATE ingest.cursor SET scan_finished_at = now() - interval '59 minutes'")
+        rig.app.put("b", "b@example.org")
+        await rig.until("feed_cursor = '2'")
+    assert (await rig.row())["scan_number"] == 1
