@@ -232,7 +232,14 @@ def _ingest(
         )
 
     pollers = Pollers(
-        store, accounts, installation.apps, access, publisher, installation.metrics, holder=holder, timing=timing
+        store,
+        accounts,
+        installation.apps,
+        access,
+        publisher,
+        installation.metrics,
+        holder=holder,
+        timing=timing or Timing(reconcile=settings.reconcile_hours * 3600),
     )
     hooks = Hooks(
         installation.apps,
