@@ -13,6 +13,7 @@ COUNTS_AS_PAUSED = timedelta(seconds=60)
 """PROTOCOL P11: a breaker open this long answers the account's writes instead of keeping them."""
 
 _LOAD = "SELECT * FROM connectors.account WHERE account = $1"
+_SHARED = f"{_LOAD} FOR SHARE"
 _SAVE = """
 INSERT INTO connectors.account
     (account, paused_until, breaker_open_since, probe_at, probes, revoked_at, revoked_credentials, reason)
@@ -124,6 +125,12 @@ async def load(tx: Connection, account: str) -> Health:
     """What the store says about the account's health."""
     row = await tx.fetchrow(_LOAD, account)
     return Health(account=account) if row is None else Health(**dict(row))
+
+
+async def still_away(tx: Connection, account: str, now: datetime) -> bool:
+    """Whether the store, too, says that the account is away; nobody can say that it is back until this ends."""
+    row = await tx.fetchrow(_SHARED, account)
+    return row is not None and Health(**dict(row)).away_since(now) is not None
 
 
 async def save(tx: Connection, health: Health) -> None:

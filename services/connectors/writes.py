@@ -17,6 +17,7 @@ from services.connectors import entry as entries
 from services.connectors import ledger
 from services.connectors.desk import Desk
 from services.connectors.entry import Entry
+from services.connectors.health import still_away
 from services.connectors.judge import Judge
 from services.connectors.publish import microseconds
 from services.contracts.app import Ability, Trouble
@@ -211,6 +212,9 @@ class WriteLane:
         """Answer what can't be sent; return how many that were."""
         desk = self._desk
         async with desk.transaction() as tx:
+            # Said after the notice that the account is back, nobody would wake the link.
+            if reason == "account" and not await still_away(tx, desk.account, now):
+                return 0
             found = await ledger.due(tx, desk.account, states, datetime.max.replace(tzinfo=now.tzinfo), _AT_ONCE)
             for entry in found:
                 await self._judge.settle(tx, entry, Deferred(reason=reason, attempted=entry.attempted))

@@ -85,6 +85,24 @@ async def test_p11_an_account_away_for_a_minute_answers_its_writes_and_says_when
         assert isinstance((await at.outcomes())[-1][1], Written)
 
 
+async def test_p11_no_write_is_put_off_for_an_account_that_was_said_to_be_back(store: Store) -> None:
+    app = PaperApp()
+    app.always[ACCOUNT] = Trouble(key="not_sent", detail="Nobody answers.")
+    async with rig(store, app) as at:
+        worker = await at.worker()
+        await at.took(create(aim(1)))
+        await at.pass_time(worker, 120)
+        assert await at.outcomes() == [(1, Deferred(reason="account"))]
+        # Where the lane of reads has just committed that it answers, and this one doesn't know yet.
+        await store.execute("UPDATE connectors.account SET breaker_open_since = NULL WHERE account = $1", ACCOUNT)
+        await at.took(create(aim(2)))
+        await at.work(worker)
+        assert len(await at.outcomes()) == 1
+        del app.always[ACCOUNT]
+        await at.pass_time(worker, 40)
+        assert isinstance((await at.outcomes())[-1][1], Written)
+
+
 async def test_p11_a_short_outage_keeps_its_writes_and_is_not_announced(store: Store) -> None:
     app = PaperApp()
     app.always[ACCOUNT] = Trouble(key="not_sent", detail="Nobody answers.")
