@@ -52,7 +52,7 @@ class Desk:
         clock: Clock,
         unseal: Unseal,
         http: httpx2.AsyncClient,
-        holder: str,
+        lease: int,
         metrics: Metrics,
         keeper: Keeper | None = None,
     ) -> None:
@@ -60,7 +60,8 @@ class Desk:
         self.account = account
         self.store = store
         self.clock = clock
-        self.holder = holder
+        self.lease = lease
+        """The token of the lease under which it works."""
         self.metrics = metrics
         self.health = Health(account=account)
         self.access: Access | None = None
@@ -87,7 +88,7 @@ class Desk:
     async def transaction(self) -> AsyncIterator[Connection]:
         """A transaction under the account's lease. Raises `LeaseLostError`."""
         async with self.store.transaction() as tx:
-            await ledger.must_hold(tx, self.account, self.holder)
+            await ledger.must_hold(tx, self.account, self.lease)
             self._speaking.discard(id(tx))
             yield tx
             spoke = id(tx) in self._speaking

@@ -57,15 +57,22 @@ WHERE state <> 'settled'
 _CONNECTION = "SELECT version, paused_at, removed_at FROM registry.connection WHERE name = $1"
 
 _LEASE = """
-INSERT INTO connectors.lease AS l (account, holder, until) VALUES ($1, $2, clock_timestamp() + $3::interval)
-ON CONFLICT (account) DO UPDATE SET holder = excluded.holder, until = excluded.until
-WHERE l.holder = excluded.holder OR l.until < clock_timestamp()
+INSERT INTO connectors.lease AS l (account, holder, until, token)
+VALUES ($1, $2, clock_timestamp() + $3::interval, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+ON CONFLICT (account) DO UPDATE
+SET holder = excluded.holder, until = excluded.until, token = greatest(excluded.token, l.token + 1)
+WHERE (l.holder = excluded.holder AND $4) OR l.until < clock_timestamp()
+RETURNING token
+"""
+_RENEW = """
+UPDATE connectors.lease SET until = clock_timestamp() + $3::interval
+WHERE account = $1 AND token = $2 AND until > clock_timestamp() RETURNING token
 """
 _HELD = """
-SELECT 1 FROM connectors.lease WHERE account = $1 AND holder = $2 AND until > clock_timestamp() FOR SHARE
+SELECT 1 FROM connectors.lease WHERE account = $1 AND token = $2 AND until > clock_timestamp() FOR SHARE
 """
 _RELEASE = """
-WITH released AS (DELETE FROM connectors.lease WHERE account = $1 AND holder = $2 RETURNING account)
+WITH released AS (DELETE FROM connectors.lease WHERE account = $1 AND token = $2 RETURNING account)
 SELECT pg_notify($3, account) FROM released
 """
 _FREE = """
@@ -168,21 +175,29 @@ async def permit(tx: Connection, connection: str) -> Permit | None:
     return Permit(version=row["version"], paused=row["paused_at"] is not None)
 
 
-async def lease(store: Store, account: str, holder: str, seconds: float) -> bool:
-    """Take or renew the right to work the account off, for some seconds of the database's clock."""
-    status = await store.execute(_LEASE, account, holder, timedelta(seconds=seconds))
-    return status == "INSERT 0 1"
+async def lease(store: Store, account: str, holder: str, seconds: float, *, inherits: bool = True) -> int | None:
+    """Take the right to work the account off, for some seconds of the database's clock. Returns its token.
+
+    None: another holder has it. Who had it under the same name before has lost it, if this one `inherits`.
+    """
+    token: int | None = await store.fetchval(_LEASE, account, holder, timedelta(seconds=seconds), inherits)
+    return token
 
 
-async def must_hold(tx: Connection, account: str, holder: str) -> None:
+async def renew(store: Store, account: str, token: int, seconds: float) -> bool:
+    """Keep the lease for so many seconds from now; False if it is lost."""
+    return await store.fetchval(_RENEW, account, token, timedelta(seconds=seconds)) is not None
+
+
+async def must_hold(tx: Connection, account: str, token: int) -> None:
     """Hold the lease until this transaction ends, or raise `LeaseLostError`."""
-    if await tx.fetchval(_HELD, account, holder) is None:
+    if await tx.fetchval(_HELD, account, token) is None:
         raise LeaseLostError(account)
 
 
-async def release(store: Store, account: str, holder: str, channel: str) -> None:
+async def release(store: Store, account: str, token: int, channel: str) -> None:
     """Give the lease back, and tell whoever listens to `channel`."""
-    await store.execute(_RELEASE, account, holder, channel)
+    await store.execute(_RELEASE, account, token, channel)
 
 
 async def any_free(store: Store, accounts: Iterable[str]) -> bool:

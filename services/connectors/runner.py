@@ -81,6 +81,8 @@ class Runner:
         self._workers: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
         self._new = asyncio.Event()
         self._elsewhere: set[str] = set()
+        self._ousted: set[str] = set()
+        """Accounts that a successor of this name may have taken: they aren't taken back from it."""
 
     async def run(self, stop: asyncio.Event, only: Collection[str] | None = None) -> None:
         """Work until `stop` is set, for the apps named in `only` (all by default).
@@ -173,19 +175,24 @@ class Runner:
         # Until its lease is taken: another process may give it up between our asking and the answer.
         self._elsewhere = wanted.keys() - self._workers.keys()
         for account, app in sorted(wanted.items()):
-            held = await ledger.lease(self._store, account, self._holder, LEASE_SECONDS)
-            if held and account not in self._workers:
+            if held := self._workers.get(account):
+                if not await ledger.renew(self._store, account, held[0].lease, LEASE_SECONDS):
+                    self._elsewhere.add(account)
+                    self._ousted.add(account)
+                    await self._dismiss([account])
+                continue
+            inherits = account not in self._ousted
+            token = await ledger.lease(self._store, account, self._holder, LEASE_SECONDS, inherits=inherits)
+            if token is not None:
                 self._elsewhere.discard(account)
-                self._start(account, self._apps[app])
-            elif not held:
-                self._elsewhere.add(account)
-                await self._dismiss([account] if account in self._workers else [])
+                self._ousted.discard(account)
+                self._start(account, self._apps[app], token)
         await self._dismiss([account for account in self._workers if account not in wanted])
         for row in await self._store.fetch(_ORPHANS):
             if row["account"] not in wanted:
                 await flush(self._store, self._log, row["account"])
 
-    def _start(self, account: str, app: App) -> None:
+    def _start(self, account: str, app: App, token: int) -> None:
         desk = Desk(
             app,
             account,
@@ -193,7 +200,7 @@ class Runner:
             clock=self._clock,
             unseal=self._unseal,
             http=self._http,
-            holder=self._holder,
+            lease=token,
             metrics=self._metrics,
             keeper=self._keeper,
         )
@@ -213,12 +220,12 @@ class Runner:
             for task in late:
                 task.cancel()
             await asyncio.wait(ending.values())
-        for account, task in ending.items():
+        for account, (worker, task) in leaving.items():
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 # One account's mistake must not stop the others; its worker is started anew.
                 log.error("worker_failed", account=account, error=_kind(error), exc_info=error)
             with contextlib.suppress(Exception):  # the lease runs out by itself
-                await ledger.release(self._store, account, self._holder, CHANNEL)
+                await ledger.release(self._store, account, worker.lease, CHANNEL)
 
 
 def _kind(error: BaseException) -> str:

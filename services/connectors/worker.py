@@ -37,6 +37,11 @@ class Worker:
         self._woken = (asyncio.Event(), asyncio.Event())
         self._finishing = False
 
+    @property
+    def lease(self) -> int:
+        """The token of the lease under which it works."""
+        return self._desk.lease
+
     async def open(self) -> None:
         """Read the account, and take over what a former worker left: see the lanes' `recover`."""
         await self._desk.open()

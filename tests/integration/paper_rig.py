@@ -67,7 +67,8 @@ class Rig:
 
     async def worker(self, account: str = ACCOUNT, holder: str = "one") -> Worker:
         """A worker that holds the lease and has taken over."""
-        assert await lease(self.store, account, holder, 3600)
+        token = await lease(self.store, account, holder, 3600)
+        assert token is not None
         desk = Desk(
             self.app,
             account,
@@ -75,7 +76,7 @@ class Rig:
             clock=self.clock,
             unseal=unsealed,
             http=self.http,
-            holder=holder,
+            lease=token,
             metrics=self.metrics,
         )
         worker = Worker(desk, self.log)

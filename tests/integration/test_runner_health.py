@@ -2,6 +2,9 @@
 
 from datetime import timedelta
 
+import pytest
+
+from services.connectors.ledger import LeaseLostError
 from services.contracts.app import Trouble
 from services.contracts.events import ContactChanged
 from services.contracts.receipts import AccountBack, Deferred, Written
@@ -174,6 +177,18 @@ async def test_p9_an_account_is_worked_off_by_one_process_at_a_time(store: Store
             lost = type(error).__name__ == "LeaseLostError"
         assert lost
         await at.work(second)
+        assert at.app.count("write") == 1
+
+
+async def test_p9_the_next_process_of_a_name_takes_the_account_from_one_that_still_lives(store: Store) -> None:
+    async with rig(store) as at:
+        zombie = await at.worker(holder="connectors-0")
+        successor = await at.worker(holder="connectors-0")
+        await at.took(update(aim(1), "c9", was="a", now="b"))
+        for step in (zombie.writes.step, zombie.reads.step):
+            with pytest.raises(LeaseLostError):
+                await step()
+        await at.work(successor)
         assert at.app.count("write") == 1
 
 

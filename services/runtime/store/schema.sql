@@ -107,10 +107,13 @@ COMMENT ON COLUMN connectors.account.reason IS 'A short code, never an answer''s
 CREATE TABLE connectors.lease (
     account text NOT NULL,
     holder text NOT NULL,
-    until timestamp with time zone NOT NULL
+    until timestamp with time zone NOT NULL,
+    token bigint DEFAULT 0 NOT NULL
 );
 
 COMMENT ON TABLE connectors.lease IS 'Which process works an account off; free once until has passed on this clock';
+
+COMMENT ON COLUMN connectors.lease.token IS 'Microseconds since 1970 of its taking: who holds an older one has lost it';
 
 CREATE TABLE connectors.ledger (
     link uuid NOT NULL,
@@ -934,6 +937,8 @@ CREATE INDEX ledger_line ON connectors.ledger USING btree (account, ((state <> '
 CREATE INDEX ledger_open ON connectors.ledger USING btree (account, state, next_try_at) WHERE (state <> 'settled'::text);
 
 CREATE INDEX read_due ON connectors.read USING btree (account, next_try_at);
+
+CREATE UNIQUE INDEX read_id ON connectors.read USING btree (id);
 
 CREATE INDEX read_line ON connectors.read USING btree (account, created_at, id) WHERE (state = 'pending'::text);
 
