@@ -13,8 +13,9 @@ from services.connectors.publish import Outgoing, enqueue, parked, written
 from services.contracts.commands import Create, Find, Look, Tag, Untag, Update
 from services.contracts.envelope import Envelope, Unreadable, from_headers, unseal
 from services.runtime.clock import Clock
-from services.runtime.log import Record
+from services.runtime.log import Record, commands_topic
 from services.runtime.log.consume import Batch
+from services.runtime.log.poison import Poison
 from services.runtime.metrics import Metrics
 from services.runtime.store import Connection, Store
 
@@ -38,6 +39,7 @@ class Intake:
         self._clock = clock
         self._wake = wake
         self._metrics = metrics
+        self._unreadable = Poison()
 
     async def handle(self, batch: Batch) -> None:
         """Move one batch into the ledger, in one transaction with its progress; then wake the workers."""
@@ -57,8 +59,10 @@ class Intake:
         accounts: set[str] = set()
         tasks: list[Task] = []
         asked: list[Look | Find] = []
-        for record in records:
-            match self._read(record):
+        found = [self._read(record) for record in records]
+        self._unreadable.count(commands_topic(self._app), [isinstance(each, Unreadable) for each in found])
+        for record, command in zip(records, found, strict=True):
+            match command:
                 case Unreadable(reason=reason):
                     account = record.key.decode("utf-8", "replace").replace("\0", "\ufffd")
                     structlog.get_logger().warning("command_parked", app=self._app, reason="unreadable")

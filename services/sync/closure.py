@@ -42,9 +42,10 @@ _MERGED_INTO = """
 WITH RECURSIVE chain (account, id) AS (
     SELECT * FROM unnest($1::text[], $2::text[])
     UNION
-    SELECT c.account, c.state ->> 'merged_into' FROM sync.contact c
-      JOIN chain ON c.account = chain.account AND c.contact_id = chain.id
-     WHERE c.state ->> 'merged_into' IS NOT NULL
+    SELECT c.account, told.id FROM chain
+      JOIN sync.contact c ON c.account = chain.account AND c.merged_into IS NOT NULL
+       AND (c.contact_id = chain.id OR c.merged_into = chain.id)
+     CROSS JOIN LATERAL (VALUES (c.contact_id), (c.merged_into)) told (id)
 )
 SELECT account, id FROM chain
 """

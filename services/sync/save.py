@@ -16,12 +16,13 @@ from services.sync.core.slice import ContactKey, Slice
 from services.sync.core.state import Decision, Link
 
 _CONTACTS = """
-INSERT INTO sync.contact (account, contact_id, deleted, order_end, scan, looking, mark, state, object, updated_at)
+INSERT INTO sync.contact
+       (account, contact_id, deleted, order_end, scan, looking, mark, state, object, merged_into, updated_at)
 SELECT *, now() FROM unnest($1::text[], $2::text[], $3::bool[], $4::bigint[], $5::bigint[], $6::bool[], $7::text[],
-                            $8::json[], $9::text[])
+                            $8::json[], $9::text[], $10::text[])
     ON CONFLICT (account, contact_id) DO UPDATE SET deleted = excluded.deleted, order_end = excluded.order_end,
        scan = excluded.scan, looking = excluded.looking, mark = excluded.mark, state = excluded.state,
-       object = excluded.object,
+       object = excluded.object, merged_into = excluded.merged_into,
        updated_at = excluded.updated_at
 """
 _FORGET_ADDRESSES = """
@@ -125,6 +126,7 @@ async def _save_contacts(database: Database, state: Slice) -> None:
         [link_id(record.contact.mark) if record.contact else None for record in records],
         [msgspec.json.encode(record).decode() for record in records],
         [bytes(state.object(record)).decode() for record in records],
+        [record.merged_into for record in records],
     )
     await database.execute(_FORGET_ADDRESSES, [key[0] for key in keys], [key[1] for key in keys])
     rows = [(address, record) for record in records for address in record.addresses]

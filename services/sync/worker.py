@@ -1,5 +1,6 @@
 """The sync worker: takes batches of events and receipts in, each in one transaction with its progress."""
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import NoReturn
@@ -20,6 +21,7 @@ from services.contracts.receipts import Absent, AccountBack, Found, Receipt
 from services.runtime.log import EVENTS, RECEIPTS, FencedError, Log, Record
 from services.runtime.log.consume import Batch, consume
 from services.runtime.log.errors import is_passing
+from services.runtime.log.poison import Poison
 from services.runtime.log.progress import Progress
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
@@ -32,7 +34,7 @@ from services.sync.transact import Cause, transact
 GROUP = "sync"
 PROGRESS = Progress("sync")
 POISON = 20
-"""Messages parked in a row from which on it isn't the messages: the worker stops rather than park everything."""
+"""Messages parked in a row although they can be read, from which on it isn't the messages: the worker stops."""
 
 _TODAY = "SELECT current_date"
 _SEEN = """
@@ -83,6 +85,7 @@ class Worker:
         self._manifests = manifests
         self._on_commit = on_commit
         self._poison = 0
+        self._unreadable = Poison()
 
     async def run(self, member: str) -> NoReturn:
         """Consume for ever as `member`."""
@@ -103,19 +106,17 @@ class Worker:
 
     async def handle(self, batch: Batch) -> None:
         """Take a batch in. The ends of scans and returns of accounts go alone: they lock what others share."""
-        while batch.records:
-            records = list(batch.records)
-            taken = Taken(records[0])
-            if isinstance(taken.message, ScanFinished | AccountBack):
+        waiting = deque(Taken(record) for record in batch.records)
+        self._unreadable.count(batch.partition.topic, [isinstance(each.message, Unreadable) for each in waiting])
+        while waiting:
+            if isinstance(waiting[0].message, ScanFinished | AccountBack):
+                taken = waiting.popleft()
                 await self._alone(batch, taken)
-                batch = batch.rest(records[0].offset + 1)
+                batch = batch.rest(taken.record.offset + 1)
                 continue
             run: list[Taken] = []
-            for record in records:
-                taken = Taken(record)
-                if isinstance(taken.message, ScanFinished | AccountBack):
-                    break
-                run.append(taken)
+            while waiting and not isinstance(waiting[0].message, ScanFinished | AccountBack):
+                run.append(waiting.popleft())
             batch = await self._together(batch, run)
             self._on_commit()
 

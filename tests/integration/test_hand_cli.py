@@ -259,15 +259,15 @@ async def test_messages_set_aside_are_listed_shown_released_and_dropped(shell: S
     assert shell.answer("parked", "list") == "Nothing is set aside.\n"
     async with installation(store) as (_, events):
         secret = b'{"email":"ada@example.com"}'
-        await events.take(raw("contact.merged", secret), raw("contact.split", secret))
+        await events.take(raw("contact.vanished", secret), raw("contact.split", secret))
     listed = shell.answer("parked", "list")
     assert "ada@example.com" not in listed
-    assert "sync-1  contact.merged  contacts.events/0/0  unknown message type" in " ".join(listed.split(" "))
+    assert "sync-1  contact.vanished  contacts.events/0/0  unknown message type" in " ".join(listed.split(" "))
     found = msgspec.json.decode(shell.answer("parked", "list", "--json"))
     assert [(each["id"], each["size"]) for each in found] == [("sync-1", len(secret)), ("sync-2", len(secret))]
     assert "Messages set aside: 2." in shell.answer("status")
     shown = shell.answer("parked", "show", "sync-1")
-    assert "ce_type: contact.merged" in shown
+    assert "ce_type: contact.vanished" in shown
     assert f"Its body has {len(secret)} bytes. --body shows it: it may hold a contact's data." in shown
     assert "ada@example.com" not in shown
     assert "ada@example.com" in shell.answer("parked", "show", "sync-1", "--body")

@@ -18,7 +18,7 @@ from tests.integration.paper_rig import rig as paper_rig
 from tests.integration.sync_messages import changed, message, raw, shop
 from tests.integration.sync_rig import Rig, rig
 
-UNKNOWN = raw("contact.merged", b'{"account":"shop"}', ("odd", b"a\x00b"))
+UNKNOWN = raw("contact.vanished", b'{"account":"shop"}', ("odd", b"a\x00b"))
 
 
 async def records(store: Store, topic: str) -> list[tuple[bytes, Headers, bytes]]:

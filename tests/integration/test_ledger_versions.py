@@ -1,10 +1,12 @@
 """Commands into the ledger, by version."""
 
 import msgspec
+import pytest
 
 from services.connectors.ledger import retire
 from services.contracts.receipts import Deferred, Written
 from services.runtime.log import EVENTS, PARKED
+from services.runtime.log.poison import PoisonedError
 from services.runtime.store import Store
 from tests.integration.paper import Card, PaperApp
 from tests.integration.paper_rig import LINK, aim, create, link, rig, update
@@ -102,6 +104,17 @@ async def test_what_cannot_be_read_is_parked_and_the_rest_goes_on(store: Store) 
         assert await at.count(PARKED) == 2
         assert await at.state(LINK) == "settled 1"
         assert await at.count(EVENTS) == 0
+
+
+async def test_a_command_topic_that_is_mostly_unreadable_stops_its_reader_before_anything_is_set_aside(
+    store: Store,
+) -> None:
+    async with rig(store) as at:
+        odd = [at.record(b"{}", "command.from_tomorrow") for _ in range(30)]
+        with pytest.raises(PoisonedError, match=r"contacts\.commands\.paper"):
+            async with store.transaction() as tx:
+                await at.intake.take(tx, [*odd, at.record(create(aim(1)))])
+        assert await at.count(PARKED) == 0
 
 
 async def test_a_waiting_command_and_a_parked_header_may_hold_any_text(store: Store) -> None:

@@ -10,11 +10,11 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from services.contracts.commands import Create, Update
+from services.contracts.commands import Create, Look, Tag, Update
 from services.contracts.connection import Connection, Options
 from services.contracts.contact import Fields, PersonName
 from services.contracts.envelope import derived
-from services.contracts.events import ContactTouched
+from services.contracts.events import ContactMerged, ContactTouched
 from services.runtime.log import EVENTS, RECEIPTS
 from services.runtime.log import Message as Posted
 from services.runtime.store import Store
@@ -227,3 +227,17 @@ async def test_p0_what_nobody_knows_is_no_trouble(store: Store) -> None:
 
         assert await transact(store, made.worker.configs, begin)
         assert not await made.links()
+
+
+async def test_c5_a_merge_is_followed_across_transactions_and_partitions(store: Store) -> None:
+    async with rig(store) as made:
+        one_place, another = await made.own(EVENTS, 0), await made.own(EVENTS, 1)
+        link = await active(made, one_place, await made.own(RECEIPTS))
+        gone = link.right.contact_id or ""
+        heir: Fields = {"n": (PersonName(given="Bob", family="Hill"),), "email": ("bob@example.com",)}
+        await one_place.take(ContactMerged(account="office", contact_id=gone, into="heir", origin="webhook"))
+        looks = {look.contact_id: look.look for look in of(await made.commands(), Look)}
+        await another.take(changed("office", "heir", heir, at=200, look=looks["heir"]))
+        await one_place.take(deleted("office", gone, at=200, look=looks[gone]))
+        assert {each.right.contact_id for each in await made.links() if each.left.contact_id == "cus"} == {"heir"}
+        assert of(await made.commands(), Tag) == []

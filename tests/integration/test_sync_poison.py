@@ -19,6 +19,7 @@ from services.contracts.events import ContactChanged, ContactTouched
 from services.contracts.receipts import Absent, Deferred, Found, Receipt, Refused, Unknown
 from services.runtime.log import EVENTS, PARKED, RECEIPTS
 from services.runtime.log import Message as Posted
+from services.runtime.log.poison import LEAST, PoisonedError
 from services.runtime.store import Store
 from services.sync.relay import Relay
 from tests.core.bench import order
@@ -42,7 +43,7 @@ UNREADABLE = {
     "a header that isn't UTF-8": Posted(key=b"k", headers=(("ce_id", b"\xff\xfe"),), value=b"{}"),
     "a header with a NUL": Posted(key=b"k", headers=(("ce_id", b"a\x00b"),), value=b"{}"),
     "a header's name with a NUL": Posted(key=b"k", headers=(("a\x00b", b"1"),), value=b"{}"),
-    "an unknown type": raw("contact.merged", BODY),
+    "an unknown type": raw("contact.vanished", BODY),
     "an unknown type with a NUL": raw("contact.\x00", BODY),
     "a later version": raw("contact.changed", BODY, v=2),
     "an earlier version": raw("contact.changed", BODY, v=0),
@@ -164,12 +165,32 @@ async def test_what_concerns_nobody_passes_by(standing: Rig) -> None:
 
 async def test_poison_parked_once_is_parked_once(store: Store, eventually: Callable[..., Awaitable[None]]) -> None:
     async with rig(store) as made:
-        await made.log.publish(EVENTS, [raw("contact.merged", BODY)])
+        await made.log.publish(EVENTS, [raw("contact.vanished", BODY)])
         for _ in range(2):
             await store.execute("UPDATE sync.progress SET next_offset = 0")
             async with workers(made, 1):
                 await eventually(lambda: drained(made))
         assert len(await parked(made)) == 1
+
+
+async def test_a_topic_that_is_mostly_unreadable_stops_the_worker_and_nothing_is_lost(standing: Rig) -> None:
+    owner = await standing.own()
+    healthy = message(changed("shop", "cus", shop("Ada", "ada@example.com")))
+    for _ in range(LEAST):
+        await owner.take(raw("contact.vanished", BODY))
+    with pytest.raises(PoisonedError, match=EVENTS):
+        await owner.take(raw("contact.vanished", BODY), healthy)
+    assert len(await parked(standing)) == LEAST
+    again = await standing.own()
+    assert again.position == LEAST
+
+
+async def test_many_unreadable_messages_among_more_readable_ones_are_just_parked(standing: Rig) -> None:
+    owner = await standing.own()
+    for at in range(2 * LEAST):
+        card = message(changed("shop", f"cus-{at}", shop("Ada", f"ada{at}@example.com")))
+        await owner.take(card, raw("contact.vanished", BODY))
+    assert len(await parked(standing)) == 2 * LEAST
 
 
 async def test_a_reason_with_a_nul_is_journalled(store: Store) -> None:

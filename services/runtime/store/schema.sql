@@ -554,7 +554,8 @@ CREATE TABLE sync.contact (
     mark text,
     state json NOT NULL,
     object text NOT NULL,
-    updated_at timestamp with time zone NOT NULL
+    updated_at timestamp with time zone NOT NULL,
+    merged_into text
 );
 
 COMMENT ON TABLE sync.contact IS 'The newest observation of each contact: the record.';
@@ -562,6 +563,8 @@ COMMENT ON TABLE sync.contact IS 'The newest observation of each contact: the re
 COMMENT ON COLUMN sync.contact.state IS 'json, not jsonb: people''s texts may hold the one character that jsonb refuses.';
 
 COMMENT ON COLUMN sync.contact.object IS 'The app''s own object as last observed.';
+
+COMMENT ON COLUMN sync.contact.merged_into IS 'The contact of its account that it was merged into, as the app told';
 
 CREATE TABLE sync.contact_address (
     address text NOT NULL,
@@ -947,6 +950,8 @@ CREATE INDEX report_account ON connectors.report USING btree (account, id);
 CREATE INDEX contact_address_contact ON sync.contact_address USING btree (account, contact_id);
 
 CREATE INDEX contact_looking ON sync.contact USING btree (updated_at) WHERE looking;
+
+CREATE INDEX contact_merged_into ON sync.contact USING btree (account, merged_into) WHERE (merged_into IS NOT NULL);
 
 CREATE INDEX contact_scan ON sync.contact USING btree (account, scan) WHERE (NOT deleted);
 

@@ -13,6 +13,8 @@ from services.sync.core.values import turned
 
 CATCHING_UP = 2_000_000
 """Microseconds between two looks whether the log was read again."""
+LATER = 1_000_000
+"""Microseconds after which a half-link looks again whether another link takes its contact up."""
 
 
 def step(state: Slice, link_id: str) -> None:
@@ -73,10 +75,7 @@ def _step(state: Slice, link_id: str) -> None:
         return
     left, right = records["left"], records["right"]
     if left is None or right is None:
-        pair(state, config, link)
-        survivor = state.links[state.links[link_id].alias_of or link_id]
-        if survivor.status == "active" and survivor.paired:
-            step(state, survivor.id)
+        _half(state, config, link)
         return
     if left.deleted or right.deleted:
         gone(state, config, link, left, right)
@@ -87,6 +86,33 @@ def _step(state: Slice, link_id: str) -> None:
     live(state, config, link, left, right)
     if not link.base:
         _report_twins(state, config, left, right)
+
+
+def _half(state: Slice, config: Config, link: Link) -> None:
+    if _is_heir(state, config, link):
+        return
+    pair(state, config, link)
+    survivor = state.links[state.links[link.id].alias_of or link.id]
+    if survivor.status == "active" and survivor.paired:
+        step(state, survivor.id)
+
+
+def _is_heir(state: Slice, config: Config, link: Link) -> bool:
+    """Whether a link of a contact that was merged into this half-link's takes it up, or may: then that is decided."""
+    side: Side = "left" if link.left.contact_id is not None else "right"
+    record = state.record(config, side, link.half(side))
+    for merged in [] if record is None else state.merged_into(record):
+        theirs = state.link_of(config, side, merged.contact_id)
+        if theirs is None or not theirs.paired or theirs.status not in ("active", "tombstone"):
+            continue
+        if merged.looking is not None or theirs.unsettled:
+            waiting = state.waiting(link, "merge", merged.contact_id, until=state.now + LATER)
+            state.decide(link, waiting, config, "wait", "a contact was merged into it: its link comes first")
+            return True
+        step(state, theirs.id)
+        if state.links[link.id].status == "ended":
+            return True
+    return False
 
 
 def _rests(state: Slice, config: Config, link: Link) -> bool:
