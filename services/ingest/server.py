@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from services.ingest.connection import Bounds, Config
 from services.runtime.settings import Settings
 
 
@@ -17,12 +18,15 @@ class PortTakenError(Exception):
 class Server(uvicorn.Server):
     """uvicorn without its own signal handlers: the whole process stops together."""
 
-    def __init__(self, app: ASGIApp, *, grace: int, date_header: bool = True) -> None:
+    def __init__(self, app: ASGIApp, *, grace: int, date_header: bool = True, bounds: Bounds = Bounds()) -> None:  # noqa: B008
         """`grace`: seconds that requests under way get when it stops."""
         super().__init__(
-            uvicorn.Config(
+            Config(
                 app,
+                bounds=bounds,
                 log_config=None,
+                # Its warnings tell of every request that is broken on the wire: whoever sends such would write the log.
+                log_level="error",
                 access_log=False,
                 lifespan="off",
                 ws="none",

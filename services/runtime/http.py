@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+from typing import Any
 
 import httpx2
+
+from services.runtime.reach import GuardedTransport, Reach
 
 MOST_BYTES = 16 * 1024 * 1024
 """The largest answer that is read: far above any app's page of contacts."""
@@ -20,16 +23,19 @@ def client(
     read: float = 30.0,
     connections: int = 20,
     base_url: str = "",
+    reach: Reach | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> httpx2.AsyncClient:
     """A client for one account or app; close it with `async with`.
 
     `connect` and `read` are seconds (`read` between two pieces of an answer, and for sending). Redirects
-    aren't followed: a credential must not travel to wherever an answer points. HTTPS_PROXY,
-    NO_PROXY and SSL_CERT_FILE of the environment count. `transport` lets a sandbox answer instead of the
-    network.
+    aren't followed: a credential must not travel to wherever an answer points. `reach` says which addresses may be
+    connected to; without it, the default's. HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE of the environment count; behind
+    a proxy, it is the proxy that resolves names and has to judge addresses. `transport` lets a sandbox answer instead
+    of the network.
     """
-    return httpx2.AsyncClient(
+    return _Client(
+        reach or Reach(),
         base_url=base_url,
         timeout=httpx2.Timeout(connect=connect, read=read, write=read, pool=read),
         limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
@@ -37,6 +43,19 @@ def client(
         headers={"user-agent": f"contactsync/{_version()}"},
         transport=transport,
     )
+
+
+class _Client(httpx2.AsyncClient):
+    """httpx2's client, guarded wherever no proxy stands between. Given a transport it would forget the proxies."""
+
+    def __init__(self, reach: Reach, **how: Any) -> None:
+        self._reach = reach
+        super().__init__(**how)
+
+    def _init_transport(self, *arguments: Any, **how: Any) -> httpx2.AsyncBaseTransport:
+        if (given := how.get("transport")) is not None:
+            return given  # type: ignore[no-any-return]
+        return GuardedTransport(self._reach, limits=how["limits"])
 
 
 async def fetch(http: httpx2.AsyncClient, request: httpx2.Request, *, most: int = MOST_BYTES) -> httpx2.Response:
