@@ -1,6 +1,8 @@
 """Fails when many deletions at once are all tagged, or when two apps that never agree write each other for ever."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from services.contracts.commands import Tag, Update
@@ -62,6 +64,26 @@ def test_e6_at_30_percent_those_that_wait_are_held_for_a_person() -> None:
     waiting = [link for link in bench.links() if link.wait is not None and link.wait.reason == "deletions"]
     assert len(waiting) == 11
     assert all(link.reconsider_at is None for link in waiting)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(st.integers(min_value=20, max_value=60), st.data())
+def test_e6_a_burst_of_30_percent_always_trips_the_brake_and_one_below_never_does(
+    burst: int, data: st.DataObject
+) -> None:
+    """Whatever the order and however many at once: nothing beyond the first 19 is tagged before the verdict."""
+    trips = data.draw(st.booleans())
+    most = burst * 10 // 3  # of so many contacts the burst is 30 % or just above
+    bench = many(burst, active=data.draw(st.integers(burst, most)) if trips else most + 1)
+    order = data.draw(st.permutations(range(burst)))
+    first = data.draw(st.integers(0, burst))
+    delete(bench, *order[:first])
+    bench.wait(data.draw(st.integers(0, 5 * MINUTE)))
+    delete(bench, *order[first:])
+    bench.wait(3)
+    assert len(tagged(bench)) == 19
+    bench.wait(10 * MINUTE)
+    assert len(tagged(bench)) == (19 if trips else burst)
 
 
 @pytest.mark.parametrize(("said", "more"), [(True, 11), (False, 0)])
