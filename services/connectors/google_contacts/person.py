@@ -128,7 +128,8 @@ def fields(raw: Json) -> Fields:
 def values(raw: Json, field: str) -> list[Json]:
     """Return the contact's own values of a field of the API, the primary one first."""
     given = raw.get(field)
-    own = [each for each in (given if isinstance(given, list) else ()) if isinstance(each, dict) and _origin(each) == "CONTACT"]
+    found = given if isinstance(given, list) else ()
+    own = [each for each in found if isinstance(each, dict) and _origin(each) == "CONTACT"]
     return sorted(own, key=lambda each: not _is_primary(each))
 
 
