@@ -1,7 +1,8 @@
 """The ledger's tables: writes by link and side, and the lease under which one worker per account works them off."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -10,6 +11,9 @@ from services.connectors.entry import COMMANDS, Entry, Task
 from services.contracts.commands import Create, Version, Write
 from services.contracts.receipts import Observation, Receipt
 from services.runtime.store import Connection, Record, Store
+
+Place: TypeAlias = tuple[str, str]
+"""(link, side) of an entry."""
 
 _COLUMNS = (
     "link, side, app, account, connection, config_version, incarnation, n, settled_incarnation, settled_n, type, "
@@ -29,14 +33,17 @@ SELECT ledger.* FROM connectors.ledger JOIN unnest($1::uuid[], $2::text[]) AS wa
 ORDER BY link, side FOR UPDATE OF ledger
 """
 _ONE = "SELECT * FROM connectors.ledger WHERE link = $1 AND side = $2 FOR UPDATE"
-_DUE = """
+_BUT = "(link, side) NOT IN (SELECT * FROM unnest({}::uuid[], {}::text[]))"
+_DUE = f"""
 SELECT * FROM connectors.ledger
 WHERE account = $1 AND state IN ('pending', 'unknown') AND state = ANY($2::text[]) AND next_try_at <= $3
+  AND {_BUT.format("$5", "$6")}
 ORDER BY state <> 'unknown', created_at, decided_at, link, side LIMIT $4 FOR UPDATE
-"""
-_NEXT_DUE = """
-SELECT min(next_try_at) FROM connectors.ledger WHERE account = $1 AND state = ANY($2::text[])
-"""
+"""  # noqa: S608 - made of constants
+_NEXT_DUE = f"""
+SELECT min(next_try_at) FROM connectors.ledger
+WHERE account = $1 AND state = ANY($2::text[]) AND {_BUT.format("$3", "$4")}
+"""  # noqa: S608 - made of constants
 _UNTOLD = """
 SELECT * FROM connectors.ledger
 WHERE account = $1 AND state = 'unknown' AND NOT told_unknown AND unknown_since <= $2 LIMIT 100 FOR UPDATE
@@ -124,14 +131,26 @@ async def again(tx: Connection, entry: Entry) -> Entry:
     return now
 
 
-async def due(tx: Connection, account: str, states: Sequence[str], now: datetime, limit: int = 1) -> list[Entry]:
-    """Lock and return entries whose time has come: those in doubt first, then the oldest."""
-    return [_entry(row) for row in await tx.fetch(_DUE, account, list(states), now, limit)]
+async def due(
+    tx: Connection,
+    account: str,
+    states: Sequence[str],
+    now: datetime,
+    limit: int = 1,
+    *,
+    but: Collection[Place] = (),
+) -> list[Entry]:
+    """Lock and return entries whose time has come: those in doubt first, then the oldest. `but` are left out."""
+    links, sides = [place[0] for place in but], [place[1] for place in but]
+    return [_entry(row) for row in await tx.fetch(_DUE, account, list(states), now, limit, links, sides)]
 
 
-async def next_due(tx: Connection, account: str, states: Sequence[str]) -> datetime | None:
-    """When the next entry's time comes; None if there is none."""
-    moment: datetime | None = await tx.fetchval(_NEXT_DUE, account, list(states))
+async def next_due(
+    tx: Connection, account: str, states: Sequence[str], *, but: Collection[Place] = ()
+) -> datetime | None:
+    """When the next entry's time comes, `but` left out; None if there is none."""
+    links, sides = [place[0] for place in but], [place[1] for place in but]
+    moment: datetime | None = await tx.fetchval(_NEXT_DUE, account, list(states), links, sides)
     return moment
 
 

@@ -41,8 +41,8 @@ class WriteLane:
         self._judge = Judge(desk)
         self._told = -NEVER
         self._clean = False
-        self._flying: set[asyncio.Task[None]] = set()
-        """Writes whose answer isn't recorded yet, up to the manifest's `parallel`."""
+        self._flying: dict[asyncio.Task[None], ledger.Place] = {}
+        """Whose answer isn't recorded yet, up to the manifest's `parallel`; none of them is begun a second time."""
         self._bug: Exception | None = None
         self.landed: Callable[[], None] = lambda: None
         """Called when an answer was recorded: there may be something new to do."""
@@ -88,7 +88,8 @@ class WriteLane:
         if not send and (delay := desk.buckets.read.delay(desk.clock.monotonic())):
             return delay
         if desk.app.manifest.parallel > 1:
-            self._flying.add(asyncio.create_task(self._fly(entry, send=send), name=f"write-{desk.account}"))
+            flight = asyncio.create_task(self._fly(entry, send=send), name=f"write-{desk.account}")
+            self._flying[flight] = (entry.link, entry.side)
             return 0.0
         self._clean = False  # until the answer is recorded
         await (self._send(entry) if send else self._prove(entry))
@@ -104,7 +105,7 @@ class WriteLane:
             if not is_passing(error):
                 self._bug = error
         finally:
-            self._flying.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            self._flying.pop(cast("asyncio.Task[None]", asyncio.current_task()), None)
             self.landed()
 
     async def land(self) -> None:
@@ -123,9 +124,10 @@ class WriteLane:
         """The next entry, and whether to send it or to ask about it; or seconds to rest. Deferrals happen here."""
         desk = self._desk
         async with desk.transaction() as tx:
-            found = await ledger.due(tx, desk.account, OPEN, now)
+            busy = list(self._flying.values())
+            found = await ledger.due(tx, desk.account, OPEN, now, but=busy)
             if not found:
-                moment = await ledger.next_due(tx, desk.account, OPEN)
+                moment = await ledger.next_due(tx, desk.account, OPEN, but=busy)
                 return NEVER if moment is None else max(0.001, (moment - now).total_seconds())
             entry = found[0]
             refusal = await self._refusal(tx, entry)

@@ -1,5 +1,7 @@
 """Writes whose outcome nobody knows, and how they are settled."""
 
+import asyncio
+
 import pytest
 
 from services.contracts.app import Trouble
@@ -9,7 +11,7 @@ from services.runtime.app import Undecided
 from services.runtime.log import RECEIPTS
 from services.runtime.store import Store
 from tests.integration.paper import Crash, PaperApp
-from tests.integration.paper_rig import LINK, aim, create, link, rig, update
+from tests.integration.paper_rig import ACCOUNT, LINK, aim, create, link, rig, update
 
 FIRST_KEY = derived("create", LINK, "left", 0)
 SECOND_KEY = derived("create", LINK, "left", 1)
@@ -42,6 +44,29 @@ async def test_p4_without_keys_the_app_is_asked_and_nothing_is_sent_twice(store:
         assert outcome.looked
         assert len(app.cards) == 1
         assert app.count("write") == 1
+
+
+@pytest.mark.parametrize(("keys", "verb"), [(True, "write"), (False, "settle")])
+async def test_p4_a_write_in_doubt_is_cleared_up_once_at_a_time(store: Store, keys: bool, verb: str) -> None:
+    app = PaperApp(keys=keys, parallel=4)
+    app.fault("write", "drop")
+    async with rig(store, app) as at:
+        worker = await at.worker()
+        await at.took(create(aim(1)))
+        await worker.writes.step()
+        await worker.writes.land()
+        assert await at.state() == "unknown 1"
+        at.clock.advance(10)
+        app.gates[ACCOUNT] = asyncio.Event()
+        before = app.count(verb)
+        for _ in range(10):
+            await worker.writes.step()
+            await asyncio.sleep(0)
+        assert app.count(verb) == before + 1
+        app.gates[ACCOUNT].set()
+        await worker.writes.land()
+        assert await at.state() == "settled 1"
+        assert len(app.cards) == 1
 
 
 async def test_p4_the_key_rises_only_on_proof_that_nothing_was_made(store: Store) -> None:
