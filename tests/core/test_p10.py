@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from services.contracts.commands import Create, Look, Tag, Update
 from services.contracts.receipts import Deferred, Refused
+from services.contracts.rule import HasTag, Rule
 from services.sync.core.take import Reconsider, Sighted
 from tests.core.bench import ADA, BOOK, CARD, SECOND_SHOP, SHOP, TWO_WAY, Bench, answer, only, phone, tel, writes
 
@@ -214,3 +215,16 @@ def test_p10_an_account_whose_return_was_not_heard_of_is_tried_again() -> None:
     assert bench.take(answer(update, Deferred(reason="account"))) == []
     assert bench.wait(60) == []
     assert only(bench.wait(300), Update).fields == update.fields
+
+
+def test_p10_a_doubled_receipt_does_not_hide_that_the_rules_have_changed() -> None:
+    bench = Bench()
+    bench.paired(ADA, CARD)
+    (write,) = writes(bench.take(bench.changed("shop", "cus", {**ADA, "phone": phone("77")}, at=50)))
+    done = bench.written(write, {**CARD, "tel": tel("77")}, at=60)
+    bench.take(done)
+    gold = (Rule(source="left", conditions=(HasTag(name="Gold"),)),)
+    bench.configure(replace(bench.connection, rules=gold), version=2)
+    bench.take(answer(write, Deferred(reason="superseded")))  # late, of a version settled long ago
+    bench.sweep()
+    assert bench.link().status == "outside", "nobody told the link of the new rules"

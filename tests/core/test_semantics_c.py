@@ -109,3 +109,22 @@ def test_c6_an_email_removed_on_one_side_ends_no_link_and_is_not_passed_on() -> 
     assert (bench.link().status, bench.link().left.held) == ("active", {})
     update = only(bench.take(bench.changed("office", "card", {**without, "tel": tel("55")}, at=200)), Update)
     assert update.fields == {"phone": tel("55")}
+
+
+def test_c4_who_shares_an_address_with_a_linked_contact_is_not_matched_by_a_later_observation() -> None:
+    bench = Bench(scanned=frozenset())  # nothing is created here: it is about matching alone
+    bench.take(bench.changed("office", "old", {"note": ("x",)}))  # known first; no address yet
+    bench.take(bench.changed("shop", "cus", {"email": ("c@example.com",)}, at=10))
+    bench.take(bench.changed("office", "card", {"email": ("c@example.com", "a@example.com")}, at=10))
+    assert bench.link_of("shop", "cus").right.contact_id == "card"
+    bench.take(bench.changed("shop", "cus2", {"email": ("a@example.com",), "name": ("Eva",)}, at=60))
+    assert bench.link_of("shop", "cus2").status == "duplicate"  # `card` has its address and is linked
+    bench.take(bench.changed("office", "old", {"email": ("a@example.com",), "note": ("x",)}, at=70))
+    bench.sweep()
+    at_rest = bench.link_of("shop", "cus2").right.contact_id
+    assert bench.link_of("office", "old").status in ("duplicate", "active")
+    sent = bench.take(
+        bench.changed("shop", "cus2", {"email": ("a@example.com",), "name": ("Eva",)}, at=60)
+    )  # seen again: nothing new
+    assert bench.link_of("shop", "cus2").right.contact_id == at_rest, "a repeated observation made a pair"
+    assert not writes(sent)

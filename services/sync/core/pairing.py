@@ -135,7 +135,7 @@ def _sought(state: Slice, config: Config, link: Link, target: Side, record: Reco
 def _matched(state: Slice, config: Config, link: Link, side: Side, record: Record) -> bool:
     """Pair it with a contact of the other account that shares an address; True if something was decided."""
     target = other(side)
-    for match in state.sharing(config.account(target), record.addresses):
+    for match in _matches(state, config, target, record):
         if is_apart(config, record, match):
             continue
         if match.looking is not None:
@@ -160,6 +160,20 @@ def _matched(state: Slice, config: Config, link: Link, side: Side, record: Recor
             _join(state, config, link, theirs, side, match, rule=side if mine.holds else target)
             return True
     return False
+
+
+def _matches(state: Slice, config: Config, target: Side, record: Record) -> list[Record]:
+    """Return the contacts of the other account that share an address, in the addresses' order.
+
+    Of those with one address a linked one comes first: the others are its duplicates (C4).
+    """
+
+    def rank(match: Record) -> tuple[int, bool]:
+        theirs = state.link_of(config, target, match.contact_id)
+        shared = next(at for at, address in enumerate(record.addresses) if address in match.addresses)
+        return shared, theirs is None or not theirs.paired
+
+    return sorted(state.sharing(config.account(target), record.addresses), key=rank)
 
 
 def _vacant(state: Slice, config: Config, side: Side, record: Record) -> Link | None:

@@ -50,11 +50,11 @@ def settle(state: Slice, config: Config, receipt: Receipt) -> Settled:
     half = link.half(aim.side)
     pending = half.pending
     if pending is None or pending.version != aim.version:
-        state.decide(link, link, config, "nothing", "a receipt for a write that is settled already")
+        state.note(link, link, config, "nothing", "a receipt for a write that is settled already")
         return Settled(seen=_seen(outcome), step=False)
     if isinstance(outcome, Unknown):
         half = replace(half, pending=replace(pending, unknown=outcome.reason))
-        state.decide(link, link.with_half(aim.side, half), config, "unknown", outcome.reason)
+        state.note(link, link.with_half(aim.side, half), config, "unknown", outcome.reason)
         return Settled(step=False)
     freed = replace(half, pending=None, settled=aim.version.n, attempted=False)
     match outcome:
@@ -72,7 +72,7 @@ def settle(state: Slice, config: Config, receipt: Receipt) -> Settled:
                 _adopt(state, link, aim.side, outcome.seen.contact_id)
                 after = replace(clear(link.with_half(aim.side, freed)), status="active")
             state.release(link)
-            state.decide(link, after, config, "stale", "the contact had changed meanwhile: nothing was written")
+            state.note(link, after, config, "stale", "the contact had changed meanwhile: nothing was written")
             return Settled(seen=outcome.seen)
         case _:
             assert_never(outcome)
@@ -118,7 +118,7 @@ def _written(
         link = clear(link)
     if pending.kind == "create" and link.status != "ended":
         link = replace(link, status="active")
-    state.decide(before, link, config, "written", f"the {pending.kind} is in the app", *pending.lines)
+    state.note(before, link, config, "written", f"the {pending.kind} is in the app", *pending.lines)
     # An answer that shows nothing, or the past, is no observation: without a look the old record would count.
     if seen is None or replayed:
         return Settled(look=outcome.contact_id)
@@ -164,7 +164,7 @@ def _refused(
         state.release(link)
     if outcome.gone:
         after = link.with_half(side, half)
-        state.decide(before, after, config, "gone", "the contact isn't there any more: looking at it")
+        state.note(before, after, config, "gone", "the contact isn't there any more: looking at it")
         contact_id = half.contact_id
         return Settled(look=contact_id, step=contact_id is None)
     if pending.doing is not None:
@@ -177,7 +177,7 @@ def _refused(
     for key in pending.restores:
         half = forgotten(half, key)
     after = link.with_half(side, half)
-    state.decide(before, after, config, "refused", outcome.reason, *pending.lines)
+    state.note(before, after, config, "refused", outcome.reason, *pending.lines)
     return Settled()
 
 
@@ -204,9 +204,9 @@ def _deferred(
         account = config.account(side)
         wait = Wait(reason="account", on=account, since=state.now)
         after = replace(after, wait=wait, reconsider_at=state.now + ACCOUNT_AGAIN)
-        state.decide(before, after, config, "deferred", f"account {account} takes no writes now")
+        state.note(before, after, config, "deferred", f"account {account} takes no writes now")
         return Settled(step=False)
-    state.decide(before, after, config, "deferred", f"put off before it was sent ({outcome.reason})")
+    state.note(before, after, config, "deferred", f"put off before it was sent ({outcome.reason})")
     return Settled()
 
 
@@ -215,7 +215,7 @@ def fold_find(state: Slice, config: Config, answer: Found | Absent) -> bool:
     link = state.links[answer.link]
     finding = link.finding
     if finding is None or finding.number != answer.number or answer.address not in finding.open:
-        state.decide(link, link, config, "nothing", "an answer to a find that is no longer asked")
+        state.note(link, link, config, "nothing", "an answer to a find that is no longer asked")
         return False
     if isinstance(answer, Found):
         known = [state.records.get((answer.account, contact_id)) for contact_id in answer.contact_ids]
@@ -224,7 +224,7 @@ def fold_find(state: Slice, config: Config, answer: Found | Absent) -> bool:
         if there and not any(record is not None and answer.address in record.addresses for record in known):
             return _none_found(state, config, link, finding, answer.address)
         waiting = replace(state.waiting(link, "find", answer.account, until=state.now + HITS_AGAIN), finding=None)
-        state.decide(link, waiting, config, "found", "the target has a contact with its address")
+        state.note(link, waiting, config, "found", "the target has a contact with its address")
         return there
     return _none_found(state, config, link, finding, answer.address)
 
@@ -233,5 +233,5 @@ def _none_found(state: Slice, config: Config, link: Link, finding: Finding, addr
     left = tuple(each for each in finding.open if each != address)
     answered = replace(finding, open=left, answered=state.now)
     after = replace(link, finding=answered, wait=link.wait if left else None)
-    state.decide(link, after, config, "absent", "the target has no contact with that address")
+    state.note(link, after, config, "absent", "the target has no contact with that address")
     return not left

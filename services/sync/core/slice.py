@@ -262,7 +262,17 @@ class Slice:
 
     def decide(self, before: Link, link: Link, config: Config, outcome: str, reason: str, *lines: str) -> Link:
         """Store the link as decided under the config, and journal the decision."""
-        link = replace(link, config_version=max(config.version, link.config_version))
+        return self.note(
+            before,
+            replace(link, config_version=max(config.version, link.config_version)),
+            config,
+            outcome,
+            reason,
+            *lines,
+        )
+
+    def note(self, before: Link, link: Link, config: Config, outcome: str, reason: str, *lines: str) -> Link:
+        """Store what a receipt made of the link and journal it: under the config of before, nothing is decided yet."""
         self.put_link(link)
         self.decisions.append(
             Decision(
