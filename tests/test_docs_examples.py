@@ -13,7 +13,7 @@ from services.contracts.app import Manifest
 from services.runtime.registry.check import check
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 ACCOUNTS = """\
 accounts:
   shop: {app: stripe, api_key: "${STRIPE_KEY}", webhook_secrets: ["${STRIPE_WEBHOOK_SECRET}"]}
@@ -31,8 +31,10 @@ def blocks() -> list[tuple[str, str]]:
         text = page.read_text("utf-8")
         for match in re.finditer(r"(?ms)^ *```yaml\n(.*?)^ *```$", text):
             block = textwrap.dedent(match[1])
-            if re.match(r"(?:#[^\n]*\n|\s*\n)*(?:accounts|connections|rules):", block):
-                found.append((f"{page.name}:{text.count(chr(10), 0, match.start(1)) + 1}", block))
+            if re.match(r"(?:#[^\n]*\n|\s*\n)*(?:accounts|connections|rules|mappings):", block):
+                found.append(
+                    (f"{page.relative_to(ROOT).as_posix()}:{text.count(chr(10), 0, match.start(1)) + 1}", block)
+                )
     return found
 
 
@@ -77,8 +79,15 @@ def test_every_example_of_a_page_passes_the_check(place: str, block: str) -> Non
     assert checked.config is not None
 
 
+def test_every_page_is_looked_through_and_no_yaml_in_it_is_left_out() -> None:
+    pages = {page.relative_to(ROOT).as_posix() for page in PAGES}
+    assert {"README.md", "docs/getting-started.md", "docs/apps/stripe.md", "docs/decisions/0005-plain-sql.md"} <= pages
+    fences = sum(len(re.findall(r"(?m)^ *```ya?ml\b", page.read_text("utf-8"))) for page in PAGES)
+    assert fences == len(BLOCKS)
+
+
 def test_the_pages_have_examples_of_rules() -> None:
-    assert sum(place.startswith("rules.md") for place, _ in BLOCKS) >= 4
+    assert sum(place.startswith("docs/rules.md:") for place, _ in BLOCKS) >= 4
 
 
 def cells(page: str, heading: str) -> dict[str, str]:

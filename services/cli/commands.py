@@ -83,27 +83,31 @@ async def demo(
 
 
 @app.command
-async def check(file: Path, /) -> int:
+async def check(file: Path, /, *, offline: Annotated[bool, cyclopts.Parameter(negative=())] = False) -> int:
     """Check a connections file: all its problems, each with its line and what to write instead.
 
     Parameters
     ----------
     file
         The YAML file.
+    offline
+        Ask no app, such as Stripe for its plans.
     """
-    return await files.check_file(file)
+    return await files.check_file(file, offline=offline)
 
 
 @app.command
-async def apply(file: Path, /) -> int:
+async def apply(file: Path, /, *, offline: Annotated[bool, cyclopts.Parameter(negative=())] = False) -> int:
     """Put a connections file into force, and say what that changed.
 
     Parameters
     ----------
     file
         The YAML file.
+    offline
+        Ask no app, such as Stripe for its plans.
     """
-    return await files.apply_file(file)
+    return await files.apply_file(file, offline=offline)
 
 
 @app.command

@@ -113,3 +113,40 @@ class Prepares(Protocol):
         many ask. `Trouble` says that they can't be had now, which isn't the sender's fault.
         """
         ...
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan that an account has: what a rule's `subscribed_to` may call it by, and what people call it."""
+
+    price: str
+    product: str = ""
+    lookup_key: str = ""
+    title: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that it may be called by in a rule."""
+        return tuple(name for name in (self.lookup_key, self.price, self.product) if name)
+
+
+class Catalog(msgspec.Struct, frozen=True, kw_only=True):
+    """The plans of an account, as its app listed them."""
+
+    plans: tuple[Plan, ...]
+    whole: bool
+    """Whether these are all: a very long list is cut short."""
+
+
+@runtime_checkable
+class Sells(Protocol):
+    """What an app has besides if it can list an account's plans: the object `PLANS` of a module `plans` in its folder.
+
+    Having it is the declaration. The access that it is given has no keeper: it isn't for apps whose tokens rotate.
+    """
+
+    async def plans(self, access: Access) -> Catalog | Trouble:
+        """List the account's plans, those no longer sold too, in a bounded number of requests.
+
+        `Trouble` says in its detail what the login lacks, where that is the reason.
+        """
+        ...

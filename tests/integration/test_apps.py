@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from services.cli import main
 from services.cli.apps import ABILITIES, about, deletions, pair
+from services.cli.pages import REMEDY, pages
+from services.cli.pages import main as write_pages
 from services.connectors import discover
 from services.contracts.app import Ability, Manifest
 from services.runtime.registry.check import check
 
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "apps"
+PAGES = pages()
 MANIFESTS = {name: app.manifest for name, app in discover().items()}
 PAIRS = list(itertools.product(MANIFESTS, MANIFESTS))
 VALUES = {"webhook_secrets": "whsec_1234567890abcdef", "api_key": "rk_test_1234567890", "realm_id": "1"}
@@ -107,3 +113,32 @@ def test_an_app_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) ->
     assert main(["apps", "strip"]) == 2
     assert capsys.readouterr().err == "There is no app strip. Did you mean stripe?\n"
     assert main(["apps", "stripe", "carddav", "stripe"]) == 2
+
+
+@pytest.mark.parametrize("name", sorted({*PAGES, *(page.name for page in FOLDER.glob("*"))}))
+def test_the_page_on_an_app_says_what_the_app_declares(name: str) -> None:
+    page = FOLDER / name
+    written = page.read_text("utf-8") if page.exists() else None
+    assert written == PAGES.get(name), f"docs/apps/{name} is stale: `{REMEDY}` mends it"
+    for link in re.findall(r"\]\(([^)#:]+)[)#]", written or ""):
+        assert (FOLDER / link).exists()
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_the_page_on_an_app_names_everything_that_can_be_written_in_a_file(name: str) -> None:
+    page, told = PAGES[f"{name}.md"], about(MANIFESTS[name])
+    words = [*(key.key for key in told.keys), *(field.path for field in told.fields), *told.conditions, *told.actions]
+    assert [word for word in words if f"`{word}`" not in page] == []
+    assert all(manifest.title in page for manifest in MANIFESTS.values())
+
+
+def test_pages_are_written_where_they_differ_and_removed_with_their_app(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone.md").write_text("An app that was.")
+    assert write_pages([str(tmp_path)]) == 0
+    assert {page.name: page.read_text("utf-8") for page in tmp_path.iterdir()} == PAGES
+    assert f"removed {tmp_path / 'gone.md'}" in capsys.readouterr().out
+    assert write_pages([str(tmp_path)]) == 0
+    assert capsys.readouterr().out == ""
+    assert write_pages([]) == 2

@@ -15,6 +15,7 @@ from services.runtime.registry.accounts import Accounts
 from services.runtime.registry.connections import Connections
 from services.runtime.registry.document import Node, parse
 from services.runtime.registry.form import Form
+from services.runtime.registry.plans import Known
 from services.runtime.registry.problem import Mark, Problem, Report, quoted, rendered
 
 __all__ = ["Checked", "Config", "Problem", "check", "decoded", "rendered"]
@@ -62,23 +63,30 @@ def check(
     environ: Mapping[str, str],
     stored: Mapping[str, AbstractSet[str]] | None = None,
     seen: Mapping[str, AbstractSet[str]] | None = None,
+    plans: Mapping[str, Known] | None = None,
 ) -> Checked:
     """Read `text` against the apps' manifests, with `${NAME}` from `environ`. No text makes it raise.
 
     `stored` (account -> keys) are credentials that needn't be in the file, as `contactsync authorize` stored them;
-    `seen` (account -> keys) the custom fields that an account's contacts have, where they are known.
+    `seen` (account -> keys) the custom fields that an account's contacts have, where they are known;
+    `plans` (account -> what is known) its plans.
     """
     text = text.removeprefix("\ufeff")
     report = Report()
     node = parse(text, environ, report)
     form = Form(report)
     reader = Accounts(form, manifests, stored)
-    config = _config(node, text, reader, form, seen) if node else None
+    config = _config(node, text, reader, form, seen, plans) if node else None
     return Checked(None if report.failed else config, report.problems(), frozenset(reader.lacking))
 
 
 def _config(
-    node: Node, text: str, reader: Accounts, form: Form, seen: Mapping[str, AbstractSet[str]] | None
+    node: Node,
+    text: str,
+    reader: Accounts,
+    form: Form,
+    seen: Mapping[str, AbstractSet[str]] | None,
+    plans: Mapping[str, Known] | None,
 ) -> Config | None:
     report = form.report
     example = "`accounts:` and `connections:`"
@@ -94,7 +102,7 @@ def _config(
     accounts = reader.read(accounts_entry.value) if accounts_entry else {}
     connections: tuple[Connection, ...] = ()
     if connections_entry:
-        pairs = Connections(form, accounts, seen)
+        pairs = Connections(form, accounts, seen, plans)
         connections = pairs.read(connections_entry.value)
         for name, account in accounts.items():
             if name not in pairs.used:

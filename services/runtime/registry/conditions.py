@@ -16,6 +16,7 @@ from services.runtime.registry.document import Entry, Node, Table, Text
 from services.runtime.registry.form import Form
 from services.runtime.registry.pair import OTHER, Pair
 from services.runtime.registry.places import Place, fault, place
+from services.runtime.registry.plans import Known, Plans
 from services.runtime.registry.problem import Mark, Report, listed, nearest, quoted
 from services.runtime.registry.wording import Written
 
@@ -58,11 +59,12 @@ class Said:
 
 
 class Conditions:
-    """Reads the conditions of rules."""
+    """Reads the conditions of rules. `plans`: account -> what is known of its plans."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Form, plans: Mapping[str, Known] | None = None) -> None:
         self._form = form
         self._report: Report = form.report
+        self._plans = Plans(form.report, plans or {})
 
     def read(self, node: Node, pair: Pair, side: Side) -> list[Said]:
         """Every condition that can be made out; those of a side whose app is unknown can't be."""
@@ -118,6 +120,7 @@ class Conditions:
             if plan is None:
                 return None
             condition = SubscribedTo(plan=plan, present=word == "subscribed_to")
+            self._plans.doubt(entry.value.mark, pair, side, plan, _value(entry.value))
         else:
             name = self._form.line(entry.value, what, f"the name of a {manifest.tag_word}")
             if name is None or not self._has_such_tags(entry, name, pair, side, manifest):

@@ -15,6 +15,7 @@ from services.runtime.registry.document import Entry, Node, Table
 from services.runtime.registry.form import Form
 from services.runtime.registry.lines import Lines
 from services.runtime.registry.pair import INTO, OTHER, Pair
+from services.runtime.registry.plans import Known
 from services.runtime.registry.problem import Mark, Report, listed, nearest, quoted
 from services.runtime.registry.rules import Flow, Rules
 
@@ -36,11 +37,12 @@ class Connections:
         form: Form,
         accounts: Mapping[str, CheckedAccount],
         seen: Mapping[str, AbstractSet[str]] | None = None,
+        plans: Mapping[str, Known] | None = None,
     ) -> None:
         self._form = form
         self._report: Report = form.report
         self._lines = Lines(form, seen)
-        self._rules = Rules(form)
+        self._rules = Rules(form, plans)
         self._accounts = accounts
         self._pairs: dict[frozenset[str], tuple[str, Mark]] = {}
         self.used: set[str] = set()

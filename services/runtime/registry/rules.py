@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.contracts.app import Manifest
@@ -15,6 +15,7 @@ from services.runtime.registry.contradictions import excluding
 from services.runtime.registry.document import Entry, Node, Table
 from services.runtime.registry.form import Form
 from services.runtime.registry.pair import INTO, OTHER, Pair
+from services.runtime.registry.plans import Known
 from services.runtime.registry.problem import Mark, Report, quoted
 from services.runtime.registry.rivals import compare
 
@@ -53,12 +54,12 @@ class Read:
 
 
 class Rules:
-    """Reads the rules of connections."""
+    """Reads the rules of connections. `plans`: account -> what is known of its plans."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Form, plans: Mapping[str, Known] | None = None) -> None:
         self._form = form
         self._report: Report = form.report
-        self._conditions = Conditions(form)
+        self._conditions = Conditions(form, plans)
         self._actions = Actions(form)
 
     def read(self, table: Table, pair: Pair, flow: Flow) -> tuple[Rule, ...]:
