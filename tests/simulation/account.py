@@ -1,4 +1,4 @@
-"""The truth: two simulated accounts whose contacts people and we change, and which say so in their own ways."""
+"""The truth: simulated accounts whose contacts people and we change, and which say so in their own ways."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,9 +11,10 @@ from services.sync.core.names import join
 SECOND = 1_000_000
 PATHS = {
     "shop": {"name": "name", "phone": "phone", "note": "description", "email": "email"},
+    "till": {"name": "name", "phone": "phone", "note": "description", "email": "email"},
     "office": {"name": "n", "phone": "tel", "note": "note", "email": "email"},
 }
-"""Account -> what a person calls a field -> where the account keeps it."""
+"""Account -> what a person calls a field -> where the account keeps it. The till is a shop, too."""
 
 
 @dataclass

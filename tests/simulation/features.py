@@ -29,5 +29,13 @@ class Features:
     losses: bool = False
     """Commands and their answers vanish from the log, as when a topic is deleted."""
     touches: bool = False
+    twin: bool = False
+    """A second connection shares the office with the first."""
+    hands: bool = False
+    """People link, unlink and retry by hand."""
+    merges: bool = False
+    """People merge contacts: one is deleted, the other takes its address."""
+    refusals: bool = False
+    """People write values that no other account takes."""
     rules: bool = False
     """Rules take some contacts and tag their partners; people change whom they take, and the rules."""

@@ -10,6 +10,8 @@ from services.contracts.receipts import Deferred, Observation, Outcome, Receipt,
 from tests.simulation.account import Account, Person, answered
 
 NEVER = Version(0, 0)
+FORBIDDEN = "forbidden"
+"""How texts begin that people may write, and that every account refuses to take from us."""
 
 
 @dataclass
@@ -93,10 +95,13 @@ def execute(account: Account, command: Write, key: str) -> tuple[Done, str, Cont
     """Carry a write out; return what was done, the contact's id, and the contact as the answer shows it."""
     if isinstance(command, Create):
         return _create(account, command, key)
+    forbidden = _forbidden(command.fields) if isinstance(command, Update) else ()
+    if forbidden:
+        return Done(Refused(reason="nobody may say that here", fields=forbidden)), command.contact_id, None
     person = account.people.get(command.contact_id)
     if person is None or person.deleted:
         return Done(Refused(reason="it isn't there", gone=True)), command.contact_id, None
-    if account.name == "shop" and key in account.answers:
+    if account.name != "office" and key in account.answers:
         return Done(Written(contact_id=person.id, replayed=True)), person.id, account.answers[key]
     if account.name == "office" and command.guard != f"etag-{person.etag}":
         fits = not isinstance(command, Update) or all(
@@ -125,11 +130,14 @@ def execute(account: Account, command: Write, key: str) -> tuple[Done, str, Cont
 def _create(account: Account, command: Create, key: str) -> tuple[Done, str, Contact | None]:
     if key in account.made:
         contact_id = account.made[key]
-        if account.name == "shop":
+        if account.name != "office":
             return Done(Written(contact_id=contact_id, replayed=True)), contact_id, account.answers[key]
         person = account.people[contact_id]
         if not person.deleted:
             return Done(Written(contact_id=contact_id, looked=True)), contact_id, person.contact(account.name)
+    forbidden = _forbidden(command.fields)
+    if forbidden:
+        return Done(Refused(reason="nobody may say that here", fields=forbidden)), "", None
     contact_id = f"{account.name[0]}-made-{len(account.made)}"
     person = Person(id=contact_id, fields={}, mark=command.aim.link, etag=0)
     account.keep(person, command.fields)
@@ -138,6 +146,10 @@ def _create(account: Account, command: Create, key: str) -> tuple[Done, str, Con
     account.made[key] = contact_id
     account.answers[key] = person.contact(account.name)
     return Done(Written(contact_id=contact_id), person, {}), contact_id, account.answers[key]
+
+
+def _forbidden(fields: Fields) -> tuple[str, ...]:
+    return tuple(path for path, values in fields.items() if values and str(values[0]).startswith(FORBIDDEN))
 
 
 def _blank(person: Person) -> Observation:

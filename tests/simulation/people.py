@@ -1,6 +1,6 @@
 """What people do in the accounts, and how an account tells of it."""
 
-from services.contracts.contact import Fields, Order, Side
+from services.contracts.contact import SIDES, Fields, Order
 from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched, LookAnswer, Origin
 from services.sync.core.state import other
 from tests.simulation.account import PATHS, SECOND, Person, said_at
@@ -47,20 +47,20 @@ class People(Sync):
         """A person brings a deleted contact back."""
         person = self.accounts[account].people[contact_id]
         person.deleted = False
-        for partner in self.partners(account, contact_id):
-            self.untagged.discard(("office" if account == "shop" else "shop", partner.id))
+        for there, partner in self.partners(account, contact_id):
+            self.untagged.discard((there, partner.id))
         self.tell(f"a person restores {account} {contact_id}")
         self._changed(account, person, person.fields)
 
-    def partners(self, account: str, contact_id: str) -> list[Person]:
-        """Return the contacts of the other account that are linked with one."""
-        side: Side = "left" if account == "shop" else "right"
-        there = self.accounts["office" if account == "shop" else "shop"]
+    def partners(self, account: str, contact_id: str) -> list[tuple[str, Person]]:
+        """Return the contacts of other accounts that are linked with one."""
         found = []
         for link in self.state.links.values():
-            partner = link.half(other(side)).contact_id
-            if link.status != "ended" and link.half(side).contact_id == contact_id and partner is not None:
-                found.append(there.people[partner])
+            for side in SIDES:
+                partner, there = link.half(other(side)).contact_id, self.account(link, other(side))
+                mine = self.account(link, side) == account and link.half(side).contact_id == contact_id
+                if mine and link.status != "ended" and partner is not None:
+                    found.append((there, self.accounts[there].people[partner]))
         return found
 
     def untag(self, account: str, contact_id: str) -> None:
@@ -68,7 +68,7 @@ class People(Sync):
         person = self.accounts[account].people[contact_id]
         person.tags -= {TRASH}
         partners = self.partners(account, contact_id)
-        if len(partners) != 1 or partners[0].deletions > 1:
+        if len(partners) != 1 or partners[0][1].deletions > 1:
             # The tag removed may be an earlier deletion's: nobody can know.
             self.doubtful.add((account, contact_id))
         self.untagged.add((account, contact_id))
@@ -98,15 +98,17 @@ class People(Sync):
         self.announce(account, person, before)
 
     def announce(self, account: str, person: Person, before: Fields, *, label: str | None = None) -> bool:
-        """The shop says at once what changed; the office waits to be asked. Return whether it told what was before."""
-        if account != "shop":
+        """A shop says at once what changed; the office waits to be asked. Return whether it told what was before."""
+        if account == "office":
             return False
         self.events += 1
         prior = {key: before.get(key, ()) for key in before.keys() | person.fields.keys()}
         prior = {key: values for key, values in prior.items() if values != person.fields.get(key, ())}
         if self.touches and self.events % 3 == 0:
             body = ContactTouched(account=account, contact_id=person.id, origin="webhook")
-            self.bag.append(Message(f"evt-{self.events}", body, f"webhook evt-{self.events} shop {person.id}: touched"))
+            self.bag.append(
+                Message(f"evt-{self.events}", body, f"webhook evt-{self.events} {account} {person.id}: touched")
+            )
             return False
         self.post(f"evt-{self.events}", account, person, said_at(self.now), "webhook", prior=prior, label=label)
         return True

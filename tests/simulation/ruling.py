@@ -8,6 +8,7 @@ from services.contracts.contact import Side
 from services.contracts.rule import HasTag, Rule, SetTag
 
 if TYPE_CHECKING:
+    from services.contracts.connection import Connection
     from tests.simulation.account import Person
     from tests.simulation.sync import Sync
 
@@ -35,14 +36,14 @@ VARIANTS: tuple[tuple[Rule, ...], ...] = (
 
 def side_of(account: str) -> Side:
     """Return the side of an account of the simulation."""
-    return "left" if account == "shop" else "right"
+    return "right" if account == "office" else "left"
 
 
-def matching(world: Sync, account: str, person: Person) -> list[Rule]:
-    """Return the rules that take a contact now."""
+def matching(connection: Connection, account: str, person: Person) -> list[Rule]:
+    """Return the connection's rules that take a contact now."""
     return [
         rule
-        for rule in world.connection.rules
+        for rule in connection.rules
         if rule.source == side_of(account) and (not rule.conditions or GOLD in person.tags)
     ]
 
@@ -55,6 +56,6 @@ def was_taken(world: Sync, account: str, contact_id: str | None) -> bool:
     )
 
 
-def tags_partner(world: Sync, account: str, person: Person) -> bool:
+def tags_partner(connection: Connection, account: str, person: Person) -> bool:
     """Whether a rule wants the tag on the contact's partner."""
-    return any(rule.actions for rule in matching(world, account, person))
+    return any(rule.actions for rule in matching(connection, account, person))

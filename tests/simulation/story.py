@@ -217,14 +217,12 @@ class Story:
             self.world.say(*rng.choice(held), approved=rng.random() < 0.6)
 
     def _pause(self, rng: Random) -> None:
-        self.world.tell("paused")
-        self.world.configure(paused=True)
+        self.world.pause(self.world.connection.name)
 
     def resume(self, _: Random) -> None:
         """The connection goes on."""
-        if self.world.paused:
-            self.world.tell("resumed")
-            self.world.configure(paused=False)
+        for name in sorted(self.world.paused):
+            self.world.resume(name)
 
     def _raise(self, rng: Random) -> None:
         self.world.tell("a new config version")

@@ -1,12 +1,12 @@
 """Sync around the core, in its smallest form: transactions, wakes, the sweeper, config, and a person's yes or no."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from msgspec import structs
 
 from services.contracts.app import Ability
-from services.contracts.commands import Create, Version
 from services.contracts.connection import Connection, Deletions, Options
 from services.contracts.contact import SIDES, Side
 from services.contracts.receipts import Receipt
@@ -21,6 +21,7 @@ from tests.simulation.account import SECOND, Account
 from tests.simulation.ledger import Ledger
 from tests.simulation.message import Back, Message, told
 from tests.simulation.provenance import Provenance
+from tests.simulation.watch import Watch
 
 START = 1_790_000_000 * SECOND
 WOKEN_BY_NAME = ("address", "duplicate", "receipt", "look")
@@ -37,10 +38,13 @@ class Sync:
     """What sync knows, the accounts it knows it of, and everything on its way between them."""
 
     connection: Connection
+    more: tuple[Connection, ...] = ()
+    """Connections that share an account with the first."""
     now: int = START
     version: int = 1
-    paused: bool = False
-    accounts: dict[str, Account] = field(default_factory=lambda: {"shop": Account("shop"), "office": Account("office")})
+    paused: set[str] = field(default_factory=set)
+    """The connections that are."""
+    accounts: dict[str, Account] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     provenance: Provenance = field(default_factory=Provenance)
     bag: list[Message] = field(default_factory=list)
@@ -83,15 +87,21 @@ class Sync:
     """Contacts from which a person took the tag that a rule had set."""
     approved: set[tuple[str, str]] = field(default_factory=set)
     """(link, value) of held e-mails that a person let go."""
-    issued: set[tuple[str, Version]] = field(default_factory=set)
-    """The creates that were issued."""
+    watch: Watch = field(default_factory=Watch)
+    hands: bool = False
+    """People link and unlink by hand."""
+    by_hand: set[tuple[str, str | None]] = field(default_factory=set)
+    """Contacts that a person linked: they then began without a base, and the winner's values counted (D7)."""
+    unlinked: set[tuple[str, str, str]] = field(default_factory=set)
+    """(connection, left, right) of pairs that a person unlinked."""
     story: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     state: Slice = field(init=False)
 
     def __post_init__(self) -> None:
         office = structs.replace(BOOK, abilities=BOOK.abilities | {Ability.FIND_SEES_MORE}) if self.finds else BOOK
-        manifests = {"shop": SHOP, "office": office}
+        self.accounts = {name: Account(name) for each in self.connections for name in (each.left, each.right)}
+        manifests = {name: office if name == "office" else SHOP for name in self.accounts}
         self.state = Slice(now=self.now, incarnation=1, configs={}, manifests=manifests, scanned=frozenset())
         self.configure()
 
@@ -103,22 +113,48 @@ class Sync:
         """Let time pass."""
         self.now += micros
 
-    def configure(self, connection: Connection | None = None, *, paused: bool | None = None) -> None:
-        """Put another config in force (a higher version), pause or resume."""
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """All of them."""
+        return (self.connection, *self.more)
+
+    def account(self, link: Link, side: Side) -> str:
+        """Return the account of a link's side."""
+        connection = next(each for each in self.connections if each.name == link.connection)
+        return connection.left if side == "left" else connection.right
+
+    def configure(self, connection: Connection | None = None) -> None:
+        """Put another config of the first connection in force (a higher version)."""
         if connection is not None:
             self.turned |= connection.direction != self.connection.direction
             self.reruled |= connection.rules != self.connection.rules
             self.connection, self.version = connection, self.version + 1
+        self._put_in_force()
+
+    def pause(self, name: str) -> None:
+        """A person pauses a connection."""
+        self.tell(f"{name} is paused")
+        self.paused.add(name)
+        self._put_in_force()
+
+    def resume(self, name: str) -> None:
+        """A person lets a connection go on."""
+        self.tell(f"{name} goes on")
+        self.paused.discard(name)
+        self._put_in_force()
+        self.wake("paused", name)
+
+    def _put_in_force(self) -> None:
         self.deeds += 1
-        self.paused = self.paused if paused is None else paused
-        config = compile_config(self.connection, self.version, self.state.manifests, paused=self.paused)
-        self.former, self.configs = self.configs or None, {self.connection.name: config}
+        self.former = self.configs or None
+        self.configs = {
+            each.name: compile_config(each, self.version, self.state.manifests, paused=each.name in self.paused)
+            for each in self.connections
+        }
         self.state.configs = self.configs
-        for name in self.configs:
-            self.state.windows.setdefault(name, {})
-        if paused is False:
-            self.wake("paused", self.connection.name)
-        self.in_force.update(self.connection.rules)
+        for each in self.connections:
+            self.state.windows.setdefault(each.name, {})
+            self.in_force.update(each.rules)
 
     def back(self, account: str) -> None:
         """An account takes commands again."""
@@ -135,6 +171,12 @@ class Sync:
                 self.wakes.add(link.id)
 
     def fold(self, item: Input, cause: str) -> None:
+        """Take an input in: one transaction of sync."""
+        if isinstance(item, Receipt):
+            self.watch.answered(item)
+        self.transact(lambda state: take(state, item), f"sync takes {cause}")
+
+    def transact(self, act: Callable[[Slice], None], cause: str) -> None:
         """One transaction of sync."""
         state = self.state
         state.now = self.now
@@ -144,29 +186,29 @@ class Sync:
             before = {name: copy.copy(value) for name, value in vars(state).items()}
             state.configs = self.former
             try:
-                take(state, item)
+                act(state)
                 cause += " (under the config before)"
             except OlderConfigError:
                 vars(state).update(before)
-                take(state, item)
+                act(state)
             state.configs = self.configs
         else:
-            take(state, item)
-        self.tell(f"sync takes {cause}")
+            act(state)
+        self.tell(cause)
         for decision in state.decisions[decided:]:
             if decision.outcome == "merged":
                 link = state.links[decision.link]
-                self.merged |= {("shop", link.left.contact_id), ("office", link.right.contact_id)}
+                self.merged |= {(self.account(link, side), link.half(side).contact_id) for side in SIDES}
             if decision.changed or decision.outcome != "nothing":
                 self.tell(f"    {decision.link[:8]}: {decision.outcome} {','.join(decision.lines)} ({decision.reason})")
         self._collect()
 
     def _collect(self) -> None:
         state = self.state
+        self.wrong += self.watch.took(self)
         for command, _ in state.commands:
             self.events += 1
-            if isinstance(command, Create):
-                self._check_create(command)
+            self.wrong += self.watch.issued(self, command)
             self.bag.append(Message(f"command-{self.events}", command, told(command)))
             self.tell(f"    -> {told(command)}")
         state.commands.clear()
@@ -175,14 +217,6 @@ class Sync:
             if link.wait is not None and link.wait.reason in WOKEN_BY_NAME and link.wait.on in state.freed:
                 self.wakes.add(link.id)
         state.freed.clear()
-
-    def _check_create(self, command: Create) -> None:
-        if (command.aim.link, command.aim.version) in self.issued:
-            return  # sent again
-        self.issued.add((command.aim.link, command.aim.version))
-        known = self.state.sharing(command.aim.account, command.addresses)
-        if known:
-            self.wrong.append(f"a create for {command.addresses} is issued although {known[0].contact_id} is known")
 
     def due(self) -> list[str]:
         """Return the links that the sweeper has to feed."""
@@ -193,7 +227,7 @@ class Sync:
             or (link.reconsider_at is not None and link.reconsider_at <= self.now)
             or any(at <= self.now for at in resent_at(link))
             or (link.status != "ended" and link.config_version < self.version)
-            or (link.wait is not None and link.wait.reason == "paused" and not self.paused)
+            or (link.wait is not None and link.wait.reason == "paused" and link.connection not in self.paused)
         ]
 
     def unanswered(self) -> list[tuple[int, Sighted]]:

@@ -11,15 +11,15 @@ from random import Random
 from services.contracts.commands import Create, Find, Look, Tag, Untag, Update
 from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched
 from services.contracts.receipts import Absent, Found, Receipt
+from tests.simulation.hands import Hands
 from tests.simulation.message import Back, Between, Message, ScanEnd
-from tests.simulation.writing import Writing
 
 LOST = 0.1
 LOSABLE = (Create, Update, Tag, Untag, Look, Find, Receipt, Found, Absent)
 """Events aren't: whoever deletes their topic has the accounts read again."""
 
 
-class World(Writing):
+class World(Hands):
     """Everything there is."""
 
     def deliver(self, message: Message, rng: Random, between: Between, *, twice: bool = False) -> bool:
