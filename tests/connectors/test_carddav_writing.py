@@ -234,6 +234,26 @@ async def test_p4_a_change_without_an_answer_is_settled_by_reading(rig: Rig, kin
     assert isinstance(await rig.app.settle(rig.access, command, FIRST), Absence)
 
 
+@pytest.mark.parametrize("applied", [True, False])
+async def test_p4_a_change_that_came_through_is_known_by_what_nobody_edited_since(rig: Rig, applied: bool) -> None:
+    contact = await rig.put("a.vcf", card("a"))
+    seen = await rig.look(contact)
+    both = update(seen, {"email": ("b@x.example",), "note": ("ours",)})
+    if applied:
+        assert isinstance(await rig.app.write(rig.access, both, FIRST), Written)
+    else:
+        await rig.put("a.vcf", card("a", "b@x.example"))  # a person happens to give it the same address
+        assert isinstance(await rig.app.settle(rig.access, both, FIRST), Stale)
+        return
+    after = await rig.look(contact)
+    person = update(after, {"note": ("a person's",)})
+    assert isinstance(await rig.app.write(rig.access, person, FIRST), Written)
+    settled = await rig.app.settle(rig.access, both, FIRST)
+    assert isinstance(settled, Written)
+    assert settled.seen is not None
+    assert settled.seen.contact.fields["note"] == ("a person's",)
+
+
 async def test_f1_our_own_write_in_the_feed_equals_its_receipt(rig: Rig) -> None:
     _, cursor = await rig.scan()
     made = await rig.app.write(rig.access, create(ADA), FIRST)

@@ -127,6 +127,28 @@ async def test_p4_an_update_that_never_arrived_is_told_by_the_same_version() -> 
         must(await books.settle(command, sent), Absence)
 
 
+async def test_p4_an_update_that_came_through_is_known_by_the_fields_that_nobody_edited_since() -> None:
+    async with Books() as books:
+        seen = await made(books)
+        sent = books.micros()
+        both = update(seen, {"CompanyName": ("Ours",), "name": (PersonName(given="Ada", family="Lovelace"),)})
+        books.box.faults.drop("POST")
+        must(await books.write(both), Trouble)
+        books.hand.update(seen.contact_id, CompanyName="A person's")
+        settled = must(await books.settle(both, sent), Written)
+        assert settled.seen is not None
+        assert settled.seen.contact.fields["CompanyName"] == ("A person's",)
+
+
+async def test_p4_a_person_who_gives_one_field_the_same_value_doesnt_prove_our_update() -> None:
+    async with Books() as books:
+        seen = await made(books)
+        sent = books.micros()
+        both = update(seen, {"CompanyName": ("Ours",), "name": (PersonName(given="Ada", family="Lovelace"),)})
+        books.hand.update(seen.contact_id, CompanyName="Ours")
+        must(await books.settle(both, sent), Stale)
+
+
 async def test_p4_another_edit_first_means_that_ours_wasnt_applied() -> None:
     async with Books() as books:
         seen = await made(books)

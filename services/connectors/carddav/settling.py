@@ -73,8 +73,17 @@ async def _change(
 
 
 def _applied(found: Stored, command: Update | Tag | Untag) -> bool:
+    """Whether the write was applied; a person may have edited other fields since, for it is applied whole.
+
+    A field that only the write can have given its value proves it; one that still has the value of before disproves
+    it.
+    """
     if isinstance(command, Update):
-        return writing.holds(found, command.fields)
+        if writing.holds(found, command.fields):
+            return True
+        new = [path for path, values in command.fields.items() if command.expected.get(path, ()) != values]
+        before = [path for path in new if writing.holds(found, {path: command.expected.get(path, ())})]
+        return not before and any(writing.holds(found, {path: command.fields[path]}) for path in new)
     return writing.edited(found.card, command) == found.card
 
 

@@ -100,7 +100,20 @@ async def _updated(
         return Written(contact_id=found.id, seen=found.observation(), looked=True)
     if _holds(present, command.expected):
         return Absence(reason="the customer's fields still hold what they held before the write")
+    if _came_through(present, command):
+        return Written(contact_id=found.id, seen=found.observation(), looked=True)
     return Stale(seen=found.observation())
+
+
+def _came_through(present: Fields, command: Update) -> bool:
+    """Whether it was applied and a person has edited other fields since: all are written at once or none.
+
+    A field that only the write can have given its value proves it; one that still has the value of before disproves
+    it.
+    """
+    new = [path for path, values in command.fields.items() if not _holds(command.expected, {path: values})]
+    before = [path for path in new if _holds(present, {path: command.expected.get(path, ())})]
+    return not before and any(_holds(present, {path: command.fields[path]}) for path in new)
 
 
 def _holds(present: Fields, wanted: Fields) -> bool:
