@@ -14,7 +14,16 @@ from services.connectors.publish import an_order, written
 from services.connectors.verdicts import UNANSWERED
 from services.contracts.app import Gone, Seen, Trouble, Verdict
 from services.contracts.commands import Create, Update, Write
-from services.contracts.receipts import Observation, Outcome, Refused, Stale, Unchanged, Written
+from services.contracts.receipts import (
+    DeferralReason,
+    Deferred,
+    Observation,
+    Outcome,
+    Refused,
+    Stale,
+    Unchanged,
+    Written,
+)
 from services.runtime.app import Absence, Attempt, Undecided
 from services.runtime.store import Connection
 
@@ -70,6 +79,25 @@ class Judge:
                 await self._trouble(entry, command, attempt, answer, verdict or Verdict.UNKNOWN, again=again)
             case _:
                 assert_never(answer)
+
+    async def unchecked(self, entry: Entry, trouble: Trouble) -> None:
+        """What had to be asked before sending wasn't answered: nothing was sent, it is tried again."""
+        verdict = await self._desk.heard(trouble)
+        counts = verdict not in (Verdict.THROTTLED, Verdict.REAUTHORISE)
+        pause = pause_after(entry.failures + 1, trouble.retry_after) if counts else 0.0
+        later = self._desk.clock.now() + timedelta(seconds=pause)
+        await self._change(entry, lambda e: entries.postponed(e, later, failed=counts))
+
+    async def call_off(self, entry: Entry, reason: DeferralReason) -> None:
+        """Answer that the command wasn't sent, for this reason."""
+        async with self._desk.transaction() as tx:
+            try:
+                present = await ledger.again(tx, entry)
+            except ledger.MovedError:
+                return
+            unsent = entries.postponed(present, self._desk.clock.now(), failed=False)
+            await ledger.save(tx, present, unsent)
+            await self.settle(tx, unsent, Deferred(reason=reason, attempted=unsent.attempted))
 
     async def _unasked(self, entry: Entry, command: Write, trouble: Trouble, verdict: Verdict) -> None:
         """The question failed. Whatever is wrong with it proves nothing about the write: it is asked again."""

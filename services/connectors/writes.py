@@ -21,6 +21,7 @@ from services.connectors.health import still_away
 from services.connectors.judge import Judge
 from services.connectors.publish import microseconds
 from services.contracts.app import Ability, Trouble
+from services.contracts.commands import Create, Write
 from services.contracts.receipts import DeferralReason, Deferred, Unknown, Written
 from services.runtime.app import Attempt
 from services.runtime.log.errors import is_passing
@@ -30,6 +31,8 @@ OPEN = ("pending", "unknown")
 TELL_AFTER = timedelta(minutes=1)
 _TELL_EVERY = 10.0
 _AT_ONCE = 100
+FRESH = 10.0
+"""Seconds for which the answer that an address is free counts: creates decided earlier are checked first."""
 NEVER = float("inf")
 
 
@@ -178,9 +181,11 @@ class WriteLane:
         command = entries.effective(entry, desk.app.manifest)
         if command is None or desk.access is None:
             raise AssertionError("a claimed entry has something to send")
+        waited = (desk.clock.now() - entry.task.decided_at).total_seconds()
+        if waited > FRESH and await self._is_called_off(entry, command):
+            return
         desk.buckets.write.take(desk.clock.monotonic())
         attempt = self._attempt(entry, entry.attempt - 1)
-        waited = (desk.clock.now() - entry.task.decided_at).total_seconds()
         answer, ms = await desk.call("write", desk.app.write(desk.access, command, attempt))
         desk.log.info(
             "write_sent",
@@ -195,6 +200,30 @@ class WriteLane:
         if isinstance(answer, Written):
             answer = msgspec.structs.replace(answer, label=answer.label or attempt.key, ms=answer.ms or ms)
         await self._judge.follow(entry, command, attempt, answer)
+
+    async def _is_called_off(self, entry: Entry, command: Write) -> bool:
+        """Ask anew whether the account has a contact with a create's addresses: one may have come since it was decided.
+
+        True: it isn't sent, or not now.
+        """
+        desk = self._desk
+        sees_more = Ability.FIND_SEES_MORE in desk.app.manifest.abilities
+        if not isinstance(command, Create) or entry.state != "inflight" or entry.made is not None or not sees_more:
+            return False
+        for address in command.addresses:
+            if desk.access is None:
+                raise AssertionError("an account without access isn't asked")
+            desk.buckets.read.take(desk.clock.monotonic())
+            answer, ms = await desk.call("find", desk.app.find(desk.access, address))
+            desk.log.info("create_checked", link=entry.link, side=entry.side, outcome=_name(answer), duration_ms=ms)
+            if isinstance(answer, Trouble):
+                await self._judge.unchecked(entry, answer)
+                return True
+            await desk.heard(answer)
+            if answer:
+                await self._judge.call_off(entry, "taken")
+                return True
+        return False
 
     async def _prove(self, entry: Entry) -> None:
         """Ask the app what became of a write in doubt."""

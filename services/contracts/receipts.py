@@ -7,7 +7,8 @@ import msgspec
 from services.contracts.commands import Aim
 from services.contracts.contact import Contact, Order
 
-DeferralReason: TypeAlias = Literal["config", "paused", "account", "superseded"]
+DeferralReason: TypeAlias = Literal["config", "paused", "account", "superseded", "taken"]
+"""`taken`: a contact with one of a create's addresses has come into the account since the create was decided."""
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -109,7 +109,7 @@ def test_p11_a_paused_connection_still_has_ties_looked_at() -> None:
     assert only(bench.resume(), Update).fields == {"tel": phone("55")}
 
 
-@pytest.mark.parametrize("reason", ["config", "paused", "superseded"])
+@pytest.mark.parametrize("reason", ["config", "paused", "superseded", "taken"])
 def test_p11_a_deferred_update_is_decided_again_under_the_next_version(reason: DeferralReason) -> None:
     bench = Bench()
     bench.paired(ADA, CARD)

@@ -47,7 +47,7 @@ class Crash(BaseException):
 class PaperApp:
     """Keeps what was asked of it in `calls`: (verb, account, what)."""
 
-    def __init__(self, *, keys: bool = True, pace: float = 1e6, parallel: int = 1) -> None:
+    def __init__(self, *, keys: bool = True, pace: float = 1e6, parallel: int = 1, searched: bool = False) -> None:
         abilities = {Ability.TAG, Ability.DETECT_DELETION, Ability.GUARD}
         self._manifest = Manifest(
             name="paper",
@@ -60,7 +60,11 @@ class PaperApp:
                 Field(path="name", canonical="full_name", type="name"),
                 Field(path="phone", canonical="phone", type="phone"),
             ),
-            abilities=frozenset(abilities | ({Ability.IDEMPOTENCY_KEY} if keys else set())),
+            abilities=frozenset(
+                abilities
+                | ({Ability.IDEMPOTENCY_KEY} if keys else set())
+                | ({Ability.FIND_SEES_MORE} if searched else set())
+            ),
             pace=Pace(poll=1, read=pace, write=pace, burst=1000 if pace > 1000 else 1),
             key_lifetime=3600.0 if keys else 0.0,
             parallel=parallel,

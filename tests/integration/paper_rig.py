@@ -194,7 +194,7 @@ def aim(
 
 def create(aim: Aim, **fields: str) -> Create:
     values = {path: (value,) for path, value in (fields or {"email": "ada@example.com", "name": "Ada"}).items()}
-    return Create(aim=aim, fields=dict(values), addresses=("ada@example.com",))
+    return Create(aim=aim, fields=dict(values), addresses=(fields.get("email", "ada@example.com"),))
 
 
 def update(aim: Aim, contact_id: str, *, was: str, now: str, guard: str | None = None) -> Update:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from services.connectors import reads
 from services.contracts.app import Trouble
 from services.contracts.events import ContactChanged, ContactDeleted, LookAnswer
-from services.contracts.receipts import Absent, Found
+from services.contracts.receipts import Absent, Deferred, Found, Written
 from services.runtime.log import EVENTS
 from services.runtime.store import Store
 from tests.integration.paper import PaperApp
@@ -122,3 +122,33 @@ async def test_p9_a_claim_takes_one_read_whatever_plan_the_database_makes(store:
             assert read is not None
             inflight = await tx.fetch("SELECT subject FROM connectors.read WHERE state = 'inflight'")
         assert [row["subject"] for row in inflight] == [read.subject]
+
+
+async def test_c3_a_create_that_had_to_wait_is_checked_again_before_it_is_sent(store: Store) -> None:
+    async with rig(store, PaperApp(searched=True)) as at:
+        worker = await at.worker()
+        await at.took(create(aim(1)), create(aim(1, link=link(2)), email="bob@example.com"))
+        at.app.add("left-paper", "theirs", email="ada@example.com")  # a person's, made while it waited
+        at.clock.advance(60)
+        await at.work(worker)
+        assert await at.outcomes() == [(1, Deferred(reason="taken"))]
+        assert isinstance((await at.outcomes(link(2)))[0][1], Written)
+        assert at.app.count("write") == 1
+        await at.took(create(aim(2), email="else@example.com"))
+        await at.work(worker)
+        assert at.app.count("find") == 2  # a fresh one isn't asked about again
+        assert isinstance((await at.outcomes())[-1][1], Written)
+
+
+async def test_c3_a_create_isnt_sent_while_it_cannot_be_checked(store: Store) -> None:
+    async with rig(store, PaperApp(searched=True)) as at:
+        worker = await at.worker()
+        await at.took(create(aim(1)))
+        at.clock.advance(60)
+        at.app.fault("find", Trouble(key=500, detail="Something went wrong."))
+        await at.work(worker)
+        assert at.app.count("write") == 0
+        assert await at.state() == "pending 1"
+        await at.pass_time(worker, 10)
+        assert await at.state() == "settled 1"
+        assert at.app.count("write") == 1
