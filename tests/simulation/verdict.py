@@ -98,7 +98,8 @@ def _values(world: World, connection: Connection, link: Link) -> list[str]:
     standing = world.provenance.standing(cells)
     here, there = left.say("email", connection.left), right.say("email", connection.right)
     from_shop = len(standing) == 1 and standing[0].story.startswith(connection.left) and standing[0].value
-    if from_shop and here != there and connection.direction != "right_to_left" and not world.turned:
+    settled = world.turned or _paired_anew(world, cells)
+    if from_shop and here != there and connection.direction != "right_to_left" and not settled:
         found.append(f"lost: the shop's e-mail {here!r} of {left.id} isn't {right.id}'s, which is {there!r}")
     return found
 
