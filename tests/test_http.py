@@ -82,3 +82,10 @@ def test_the_clocks_agree_on_what_time_is() -> None:
     assert (manual.now() - before).total_seconds() == manual.monotonic() - started == 90
     with pytest.raises(ValueError, match="doesn't go back"):
         manual.advance(-1)
+
+
+async def test_a_header_that_is_not_ascii_spoils_no_answer() -> None:
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=[(b"x-place", b"Li\xe8ge")], content=b"ok"))
+    async with client(transport=transport) as http:
+        response = await fetch(http, http.build_request("GET", "http://app.example/"))
+    assert response.headers["x-place"] == "Liège"

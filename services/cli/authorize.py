@@ -58,7 +58,7 @@ async def authorize(wish: Wish) -> int:
     known, before = await _stored(settings, wish.account)
     manifest, way = _app(wish, known)
     chosen = _settings(wish, manifest, known)
-    async with http.client() as web:
+    async with http.client(reach=settings.reach) as web:
         credentials = await _credentials(wish, manifest, way, chosen, before, web)
         account = Account(name=wish.account, app=manifest.name, settings=chosen)
         keeper = MemoryKeeper()

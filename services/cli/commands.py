@@ -34,6 +34,8 @@ held = cyclopts.App(name="held", help="Changes that wait for a person's yes.")
 app.command(held)
 log = cyclopts.App(name="log", help="The log that messages travel in.")
 app.command(log)
+keys = cyclopts.App(name="keys", help="The keys that seal the stored credentials.")
+app.command(keys)
 by_hand.register(app)
 
 
@@ -272,6 +274,26 @@ async def migrate(*, restored: Annotated[bool, cyclopts.Parameter(negative=())] 
         unanswered are looked into before anything else is written to their contacts.
     """
     return await control.migrate_store(restored=restored)
+
+
+@keys.command(name="show")
+async def keys_show() -> int:
+    """Tell which keys there are, and how much each has sealed."""
+    from services.cli import keys as sealing  # noqa: PLC0415 - as status
+
+    return await sealing.show()
+
+
+@keys.command(name="rotate")
+async def keys_rotate() -> int:
+    """Seal every stored credential and token with a new key; ended in the middle, it goes on the next time.
+
+    Without CONTACTSYNC_SECRET_KEY, the new key is made now, and a running contactsync has it at once. Otherwise put
+    the new key on a line before the old one in CONTACTSYNC_SECRET_KEY wherever contactsync runs, then run this.
+    """
+    from services.cli import keys as sealing  # noqa: PLC0415 - as status
+
+    return await sealing.rotate_keys()
 
 
 @log.command(name="adopt")

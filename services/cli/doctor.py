@@ -140,7 +140,7 @@ async def _accounts(settings: Settings, store: Store) -> Sequence[Line]:
     key = settings.secret_key.get_secret_value() if settings.secret_key else None
     clock = DatabaseClock()
     await clock.measure(lambda: _now(store))
-    async with http.client() as web:
+    async with http.client(reach=settings.reach) as web:
         surgery = checkup.Surgery(
             store,
             vault(key, settings.data_dir, bundled_store=settings.bundled_store),

@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 
 from services.runtime.settings import PREFIX
+from services.runtime.telemetry import frames
 
 FAILED = 1
 MISUSED = 2
@@ -29,7 +30,7 @@ def told(error: BaseException) -> tuple[str, int]:
     status = error.status if isinstance(error, Failure) else FAILED
     text = "\n".join(failures)
     if os.environ.get(f"{PREFIX}LOG_LEVEL", "").lower() == "debug":
-        text = "".join(traceback.format_exception(error)) + text
+        text = f"{frames(error)}\n{text}"  # no messages: the database's quote the rows that they are about
     return text, status
 
 

@@ -29,7 +29,7 @@ async def look_at(store: Store, settings: Settings, account: str, contact_id: st
     clock = DatabaseClock()
     await clock.measure(lambda: store.fetchval("SELECT clock_timestamp()"))
     async with contextlib.AsyncExitStack() as stack:
-        http = await stack.enter_async_context(client())
+        http = await stack.enter_async_context(client(reach=settings.reach))
         keeper = StoreKeeper(store, sealed)
         stack.push_async_callback(keeper.aclose)
         access = Access(

@@ -72,7 +72,9 @@ async def fetch(http: httpx2.AsyncClient, request: httpx2.Request, *, most: int 
                 raise TooLarge(f"The answer has more than {most} bytes. Nothing of it was used.")
     finally:
         await response.aclose()
-    kept = [(k, v) for k, v in response.headers.multi_items() if k not in {"content-encoding", "content-length"}]
+    # As bytes: what isn't ASCII can be read from them in some way, but not be written again.
+    dropped = {b"content-encoding", b"content-length"}
+    kept = [(name, value) for name, value in response.headers.raw if name.lower() not in dropped]
     return httpx2.Response(response.status_code, headers=kept, content=bytes(body), request=request)
 
 

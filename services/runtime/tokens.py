@@ -181,7 +181,9 @@ class StoreKeeper:
             row = await tx.fetchrow(_LOCK, account)
             if row is None:
                 return Trouble(key=UNAVAILABLE, detail=f"The account {account} was removed.")
-            kept = self._opened(place, row["sealed"]) if row["seed_digest"] == digest else None
+            # While keys are rotated, it may still be an older key's.
+            digests = self._vault.digests(seed.encode(), place).values()
+            kept = self._opened(place, row["sealed"]) if row["seed_digest"] in digests else None
             grant = self._left_over(account, digest, row["generation"])
             if grant is None and kept is not None and usable(kept):
                 self._held[account] = (digest, kept)
@@ -193,7 +195,7 @@ class StoreKeeper:
                 grant = renewed
                 self._unsaved[account] = _Unsaved(digest, row["generation"], grant)
             sealed = self._vault.seal(msgspec.json.encode(grant), place)
-            await tx.execute(_SAVE, account, digest, sealed)
+            await tx.execute(_SAVE, account, self._vault.digest(seed.encode(), place), sealed)
         self._unsaved.pop(account, None)
         self._held[account] = (digest, grant)
         return grant

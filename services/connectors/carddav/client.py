@@ -11,6 +11,7 @@ from services.contracts.app import Trouble
 from services.contracts.contact import Order
 from services.runtime.app import Access
 from services.runtime.http import TooLarge, fetch
+from services.runtime.reach import OutOfReach
 
 NOT_SENT = "not_sent"
 UNANSWERED = "unanswered"
@@ -114,6 +115,8 @@ async def send(
     start = microseconds(access.clock.now())
     try:
         response = await fetch(access.http, request)
+    except OutOfReach as error:
+        return Trouble(key=NOT_SENT, detail=str(error))
     except _NOT_SENT:
         return Trouble(key=NOT_SENT, detail="No connection to the server came about: is the account's `url` right?")
     except TooLarge:

@@ -68,10 +68,10 @@ async def seed(
         for key, value in sorted(values.items()):
             place = purpose(account, key)
             plain = msgspec.json.encode(value)
-            digest = vault.digest(plain, place)
             row = before.pop((account, key), None)
-            # A digest made with another key says nothing, and what that key sealed can't be opened with this one.
-            if row and row["key_id"] == vault.key_id:
+            # A digest made with a key that isn't there says nothing, and what that key sealed can't be opened.
+            digest = vault.digests(plain, place).get(row["key_id"]) if row else None
+            if row and digest is not None:
                 if row["seed_digest"] is None:
                     await database.execute(_NOTE, account, key, authorised(digest))
                     kept.append(f"{account}.{key}")
@@ -79,8 +79,8 @@ async def seed(
                 if row["seed_digest"][:_DIGEST_BYTES] == digest:
                     continue
             sealed = vault.seal(plain, place)
-            await database.execute(_PUT, account, key, sealed, vault.key_id, digest, now)
-            anew = resealed if row and row["key_id"] != vault.key_id else replaced if row else stored
+            await database.execute(_PUT, account, key, sealed, vault.key_id, vault.digest(plain, place), now)
+            anew = stored if not row else resealed if digest is None else replaced
             anew.append(f"{account}.{key}")
     for (account, key), row in sorted(before.items()):
         if row["seed_digest"] is None:
