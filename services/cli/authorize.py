@@ -45,6 +45,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     settings: tuple[str, ...] = ()
     browser: bool = True
     port: int = 0
+    redirect: str = ""
 
 
 async def authorize(wish: Wish) -> int:
@@ -57,9 +58,10 @@ async def authorize(wish: Wish) -> int:
     settings = load()
     known, before = await _stored(settings, wish.account)
     manifest, way = _app(wish, known)
-    chosen = _settings(wish, manifest, known)
+    chosen = _settings(wish, manifest, way, known)
     async with http.client(reach=settings.reach) as web:
-        credentials = await _credentials(wish, manifest, way, chosen, before, web)
+        credentials, told = await _credentials(wish, manifest, way, chosen, before, web)
+        chosen = _with_told(wish, manifest, chosen, told)
         account = Account(name=wish.account, app=manifest.name, settings=chosen)
         keeper = MemoryKeeper()
         access = Access(
@@ -141,7 +143,7 @@ def _app(wish: Wish, known: keep.Known | None) -> tuple[Manifest, Authorization]
     return apps[name].manifest, authorization(apps[name])
 
 
-def _settings(wish: Wish, manifest: Manifest, known: keep.Known | None) -> dict[str, str]:
+def _settings(wish: Wish, manifest: Manifest, way: Authorization, known: keep.Known | None) -> dict[str, str]:
     """The file's settings for an account that it names, else those given and asked for."""
     if known and known.in_force:
         if wish.settings:
@@ -155,13 +157,30 @@ def _settings(wish: Wish, manifest: Manifest, known: keep.Known | None) -> dict[
             raise Failure(f"{manifest.title} has no setting {key}. It has {', '.join(declared)}.", MISUSED)
         chosen[key] = value
     for setting in manifest.settings:
-        if setting.required and not chosen.get(setting.key):
+        told = way.oauth is not None and setting.key in way.oauth.tells.values()
+        if setting.required and not told and not chosen.get(setting.key):
             title = f"{setting.title}{f', such as {setting.example}' if setting.example else ''}"
             chosen[setting.key] = ask.asked(wish.account, setting.key, title, secret=False)
         value = chosen.get(setting.key, "")
         if value and setting.pattern and not re.fullmatch(setting.pattern, value):
             raise Failure(f"{setting.key} isn't what it should be ({setting.title}). Example: {setting.example}.")
     return chosen
+
+
+def _with_told(wish: Wish, manifest: Manifest, chosen: dict[str, str], told: Mapping[str, str]) -> dict[str, str]:
+    """The settings with what the login said of them. Raises `Failure` where it was for something else."""
+    for setting in manifest.settings:
+        value = told.get(setting.key, "")
+        if value and not re.fullmatch(setting.pattern or ".*", value):
+            raise Failure(f"Nothing was stored: the login told a {setting.key} that can't be one.")
+        if value and chosen.get(setting.key, value) != value:
+            raise Failure(
+                f"Nothing was stored: the login was for {setting.key} {value}, and {wish.account} is "
+                f"{chosen[setting.key]}. Log in to that one, or give the other an account name of its own."
+            )
+        if setting.required and not value and not chosen.get(setting.key):
+            raise Failure(f"Nothing was stored: the login didn't tell {setting.key}. Give it with --set.")
+    return {**chosen, **told}
 
 
 def _defaults(manifest: Manifest) -> dict[str, str]:
@@ -175,7 +194,8 @@ async def _credentials(
     settings: Mapping[str, str],
     before: Credentials,
     web: httpx2.AsyncClient,
-) -> Credentials:
+) -> tuple[Credentials, dict[str, str]]:
+    """What the person gives or the login grants, and the settings that the login tells."""
     if way.hint:
         complain(way.hint)
     declared = {credential.key: credential for credential in manifest.credentials}
@@ -188,8 +208,15 @@ async def _credentials(
         secret = ask.given(wish.account, "client_secret") or kept
         secret = secret or ask.asked(wish.account, "client_secret", declared["client_secret"].title, secret=True)
         client = exchange.Client(client_id, secret)
-        tokens = await logged_in(way.oauth, settings, client, web, browser=wish.browser, port=wish.port)
-        return {"client_id": (client_id,), "client_secret": (secret,), "refresh_token": (tokens.refresh_token,)}
+        tokens, told = await logged_in(
+            way.oauth, settings, client, web, browser=wish.browser, port=wish.port, redirect=wish.redirect
+        )
+        granted: Credentials = {
+            "client_id": (client_id,),
+            "client_secret": (secret,),
+            "refresh_token": (tokens.refresh_token,),
+        }
+        return granted, told
     if wish.client_id:
         raise Failure(f"--client-id is for apps with an OAuth login, and {manifest.title} has none.", MISUSED)
     found: Credentials = {}
@@ -211,7 +238,7 @@ async def _credentials(
         found[credential.key] = values
     if not found:
         raise Failure("Nothing was given, so nothing was stored.")
-    return found
+    return found, {}
 
 
 def _tell(account: Account, manifest: Manifest, found: Examined) -> None:

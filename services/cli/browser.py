@@ -6,8 +6,10 @@ import asyncio
 import os
 import webbrowser
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import httpx2
+import msgspec
 
 from services.cli import ask
 from services.cli.failure import Failure
@@ -39,17 +41,23 @@ async def logged_in(
     *,
     browser: bool,
     port: int,
-) -> exchange.Tokens:
-    """Have a person log in; return tokens with every scope and a refresh token. Raises `Failure`."""
+    redirect: str = "",
+) -> tuple[exchange.Tokens, dict[str, str]]:
+    """Have a person log in. Raises `Failure`.
+
+    Returns tokens with every scope and a refresh token, and the settings that the answer told. `redirect` is the
+    address that the app has for this client, where it insists on one.
+    """
     made = proof(os.urandom(RANDOM_BYTES), os.urandom(RANDOM_BYTES))
-    answer, redirect = await _answer(way, settings, client, made, browser=browser, port=port)
+    way = msgspec.structs.replace(way, redirect=redirect or way.redirect)
+    answer, where = await _answer(way, settings, client, made, browser=browser, port=port)
     match answer:
         case Denied(reason):
             raise Failure(f"Nothing was stored: {reason}.")
         case Foreign(reason):
             raise Failure(f"That isn't the answer to this login: {reason}. Run the command again.")
-        case Code(value):
-            tokens = await exchange.redeem(web, way, settings, client, code=value, redirect=redirect, made=made)
+        case Code(value, told):
+            tokens = await exchange.redeem(web, way, settings, client, code=value, redirect=where, made=made)
     if isinstance(tokens, exchange.Failed):
         raise Failure(f"Nothing was stored. {tokens.reason}")
     if lacking := tokens.lacking(way):
@@ -59,7 +67,7 @@ async def logged_in(
         )
     if not tokens.refresh_token:
         raise Failure(f"Nothing was stored: the app gave no lasting login (refresh token). {way.once_more}")
-    return tokens
+    return tokens, {setting: dict(told)[name] for name, setting in way.tells.items() if name in dict(told)}
 
 
 async def _answer(
@@ -69,11 +77,12 @@ async def _answer(
         complain(f"A page that isn't the answer to this login came back, and was ignored: {foreign.reason}.")
 
     try:
-        async with landing(made, ignored, port) as page:
+        path = urlsplit(way.redirect).path if _leads_here(way.redirect, port) else ""
+        async with landing(made, ignored, port, path or "/") as page:
             redirect = way.redirect or page.address
             login = login_url(way, settings, client.id, redirect, made)
             say(f"Log in and allow access here:\n\n  {login}\n")
-            if not browser or way.redirect:
+            if not browser or (way.redirect and not _leads_here(way.redirect, page.port)):
                 say("Then copy the address that the browser was led to, even if it shows an error, and paste it here:")
                 return await _first(page, made), redirect
             opening = asyncio.create_task(asyncio.to_thread(_open, login))
@@ -86,6 +95,14 @@ async def _answer(
             f"Nobody logged in within {PATIENCE / 60:.0f} minutes. Run the command again; on a machine without a "
             "browser with --no-browser."
         ) from None
+
+
+def _leads_here(redirect: str, port: int) -> bool:
+    try:
+        parts = urlsplit(redirect)
+        return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost") and parts.port == port
+    except ValueError:
+        return False
 
 
 async def _first(page: Landing, made: Proof) -> Answer:

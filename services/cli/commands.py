@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 import cyclopts
 
-from services.cli import by_hand, control, files
+from services.cli import by_hand, control, explain, files
 from services.cli.failure import MISUSED, Failure
 from services.connectors import discover
 from services.runtime.settings import load
@@ -37,6 +37,7 @@ app.command(log)
 keys = cyclopts.App(name="keys", help="The keys that seal the stored credentials.")
 app.command(keys)
 by_hand.register(app)
+explain.register(app)
 
 
 @app.command
@@ -122,6 +123,7 @@ async def authorize(
     set_: Annotated[tuple[str, ...], cyclopts.Parameter(name="--set", negative=(), show_default=False)] = (),
     no_browser: Annotated[bool, cyclopts.Parameter(negative=())] = False,
     port: int = 0,
+    redirect: str = "",
 ) -> int:
     """Log in to an account, check by real calls what the login may do, and keep it encrypted.
 
@@ -142,10 +144,21 @@ async def authorize(
         Print the address, and take the pasted address that the browser was led to.
     port
         The port of this machine that the browser comes back to; 0 takes a free one.
+    redirect
+        The redirect address that the app has for this client, if it takes no other: http://localhost:PORT/… with
+        --port PORT, or any address of yours, from which you paste what the browser was led to.
     """
     from services.cli import authorize as login  # noqa: PLC0415 - as status
 
-    wish = login.Wish(account=account, app=app, client_id=client_id, settings=set_, browser=not no_browser, port=port)
+    wish = login.Wish(
+        account=account,
+        app=app,
+        client_id=client_id,
+        settings=set_,
+        browser=not no_browser,
+        port=port,
+        redirect=redirect,
+    )
     return await login.authorize(wish)
 
 

@@ -16,7 +16,7 @@ from services.connectors.quickbooks.sandbox import QuickBooksSandbox
 from services.contracts.app import Delivery, Page, Reading, Seen
 from services.contracts.commands import Aim, Create, Tag, Untag, Update, Version
 from services.contracts.contact import Address, Fields, PersonName, Side
-from services.contracts.events import ContactChanged, ContactDeleted, ContactTouched
+from services.contracts.events import ContactChanged, ContactDeleted, ContactMerged, ContactTouched
 from services.runtime.app import Access, App, Attempt
 from services.runtime.clock import Clock, ManualClock
 from services.runtime.tokens import Keeper
@@ -167,7 +167,7 @@ def deleted(readings: Sequence[Reading]) -> list[str]:
 
 
 def touched(readings: Sequence[Reading]) -> list[str]:
-    return [r.event.contact_id for r in readings if isinstance(r.event, ContactTouched)]
+    return [r.event.contact_id for r in readings if isinstance(r.event, ContactTouched | ContactMerged)]
 
 
 class Warm(httpx2.AsyncBaseTransport):

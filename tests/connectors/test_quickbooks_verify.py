@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from services.connectors.quickbooks.online import QuickBooks
 from services.contracts.app import Delivery, Reading, Rejected
-from services.contracts.events import ContactTouched
+from services.contracts.events import ContactMerged, ContactTouched
 from tests.connectors.quickbooks_rig import Books, must, touched
 
 NOW = 1_767_225_600.0
@@ -141,8 +141,11 @@ def test_c5_a_merge_touches_both() -> None:
     found = readings([{**EVENT, "type": "qbo.customer.merged.v1", "data": {"deletedid": "9"}}])
     assert touched(found) == ["7", "9"]
     assert len({reading.id for reading in found}) == 2
+    merged = ContactMerged(account="books", contact_id="9", into="7", origin="webhook")
+    assert [reading.event for reading in found if isinstance(reading.event, ContactMerged)] == [merged]
     found = readings(legacy({**LEGACY, "operation": "Merge", "deletedId": "9"}))
     assert touched(found) == ["7", "9"]
+    assert [reading.event for reading in found if isinstance(reading.event, ContactMerged)] == [merged]
 
 
 def test_many_customers_in_one_body_are_all_read_and_doubles_once() -> None:

@@ -143,3 +143,25 @@ def test_p14_an_edit_that_the_restoring_write_overwrote_comes_back_though_its_ec
     told = writes(bench.take(bench.written(restore, {**ADA, "phone": phone("33")}, at=120.5)))
     back = [each.fields for each in told if isinstance(each, Update) and each.aim.account == "shop"]
     assert back == [{"phone": phone("44")}]
+
+
+def test_p14_a_late_echo_puts_nothing_back_over_an_edit_that_both_sides_agreed_on_since() -> None:
+    bench = Bench()
+    update = raced(bench)
+    assert bench.take(bench.written(update, {**ADA, "description": ("ours",)}, at=111)) == []
+    newer = {**ADA, "description": ("newer",)}
+    onward = only(bench.take(bench.changed("shop", "cus", newer, at=150)), Update)
+    assert bench.take(bench.written(onward, {**CARDED, "note": ("newer",)}, at=155)) == []
+    # The echo of the first write comes at last: `typed` was overwritten then, and has been overruled since.
+    assert echo(bench, update, stood="typed", at=110) == []
+    assert writes(bench.wait(3600)) == []
+
+
+def test_p14_a_late_echo_puts_an_edit_back_though_we_have_written_once_more_since() -> None:
+    bench = Bench()
+    update = raced(bench)
+    assert bench.take(bench.written(update, {**ADA, "description": ("ours",)}, at=111)) == []
+    second = only(bench.take(bench.changed("office", "card", {**CARDED, "note": ("again",)}, at=120)), Update)
+    assert bench.take(bench.written(second, {**ADA, "description": ("again",)}, at=125)) == []
+    back = echo(bench, update, stood="typed", at=110)
+    assert [each.fields for each in back] == [{"description": ("typed",)}]

@@ -17,7 +17,7 @@ import msgspec
 
 from services.connectors.quickbooks.customer import ID
 from services.contracts.app import Delivery, Reading, Rejected
-from services.contracts.events import ContactTouched
+from services.contracts.events import ContactMerged, ContactTouched
 
 HEADER = "intuit-signature"
 HELD = 300.0
@@ -72,6 +72,8 @@ class _Told(msgspec.Struct, frozen=True):
     id: str
     contact_id: str
     time: str
+    into: str | None = None
+    """The customer that it was merged into."""
 
 
 def verify(delivery: Delivery, secrets: Sequence[str], now: float) -> Rejected | None:
@@ -102,6 +104,8 @@ def verify(delivery: Delivery, secrets: Sequence[str], now: float) -> Rejected |
 def read(delivery: Delivery, realm: str | None) -> tuple[Reading, ...] | Rejected:
     """Return a touch for each customer of the company `realm` (of any, if None) that the delivery speaks of.
 
+    Of a merge both are touched, the one merged away by the news of that.
+
     Other kinds of objects, and other companies of the same Intuit app, are none of the account's: nothing is said of
     them, and the delivery is taken all the same, since Intuit repeats what isn't.
     """
@@ -131,7 +135,8 @@ def _events(rows: list[Any], realm: str | None) -> Iterator[_Told]:
         event = msgspec.convert(row, _Entity)
         yield _Told(event.id, event.entity, event.time)
         if event.data is not None and event.data.deleted is not None:
-            yield _Told(event.id, event.data.deleted, event.time)
+            into = event.entity if kind.startswith("merged") else None
+            yield _Told(event.id, event.data.deleted, event.time, into)
 
 
 def _legacy(parsed: Any, realm: str | None) -> Iterator[_Told]:
@@ -146,7 +151,7 @@ def _legacy(parsed: Any, realm: str | None) -> Iterator[_Told]:
             ident = f"{row.realm}:{entity.operation}:{entity.entity}:{entity.time}"
             yield _Told(ident, entity.entity, entity.time)
             if entity.deleted is not None:
-                yield _Told(ident, entity.deleted, entity.time)
+                yield _Told(ident, entity.deleted, entity.time, entity.entity if entity.operation == "Merge" else None)
 
 
 def _is_ours(given: Any, realm: str | None) -> bool:
@@ -156,7 +161,12 @@ def _is_ours(given: Any, realm: str | None) -> bool:
 
 
 def _reading(delivery: Delivery, told: _Told) -> Reading:
-    event = ContactTouched(account=delivery.account, contact_id=told.contact_id, origin="webhook")
+    account, contact_id = delivery.account, told.contact_id
+    event: ContactTouched | ContactMerged
+    if told.into is None or told.into == contact_id:
+        event = ContactTouched(account=account, contact_id=contact_id, origin="webhook")
+    else:
+        event = ContactMerged(account=account, contact_id=contact_id, into=told.into, origin="webhook")
     return Reading(id=f"{told.id}/{told.contact_id}", event=event, time=_moment(told.time, delivery.received))
 
 

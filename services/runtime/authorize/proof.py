@@ -36,9 +36,10 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 class Code(msgspec.Struct, frozen=True):
-    """The person allowed it."""
+    """The person allowed it. `told` is what the answer says besides."""
 
     value: str
+    told: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         """A code opens an account for some minutes."""
@@ -99,7 +100,9 @@ def answer(query: str, made: Proof) -> Answer:
         return Denied("access was denied at the login")
     if error:
         return Denied(f"the login ended with the error {_word(error)}")
-    return Code(code) if code else Foreign("it has no code")
+    told = tuple((name, values[0]) for name, values in sorted(given.items()) if len(values) == 1)
+    rest = tuple(each for each in told if each[0] not in ("state", "code"))
+    return Code(code, rest) if code else Foreign("it has no code")
 
 
 def pasted(text: str, made: Proof) -> Answer:

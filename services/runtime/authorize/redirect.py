@@ -31,6 +31,7 @@ class Landing:
     """A page of this machine that waits for the answer to one login; what isn't that answer is told and ignored."""
 
     def __init__(self, port: int, made: Proof, ignored: Callable[[Foreign], None]) -> None:
+        self.port = port
         self.address = f"http://127.0.0.1:{port}/"
         """By number: what `localhost` leads to is anybody's guess (RFC 8252 section 8.3)."""
         self._made = made
@@ -79,7 +80,9 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def landing(made: Proof, ignored: Callable[[Foreign], None], port: int = 0) -> AsyncIterator[Landing]:
+async def landing(
+    made: Proof, ignored: Callable[[Foreign], None], port: int = 0, path: str = "/"
+) -> AsyncIterator[Landing]:
     """Wait at a port of this machine; 0 takes a free one. Raises `PortError` if the port is taken."""
     try:
         bound = socket.create_server(("127.0.0.1", port))
@@ -88,7 +91,7 @@ async def landing(made: Proof, ignored: Callable[[Foreign], None], port: int = 0
     with bound as listener:
         made_here = Landing(listener.getsockname()[1], made, ignored)
         config = uvicorn.Config(
-            Starlette(routes=[Route("/", made_here.page)]),
+            Starlette(routes=[Route(path, made_here.page)]),
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -157,7 +157,7 @@ def _merge_lines(
     for line in config.lines:
         if line.id in undecided or any(line.field(side).path in ruling[side].texts for side in SIDES):
             continue
-        restored = restoring(link, line, left, right, base.get(line.id))
+        restored = restoring(link, line, left, right)
         if isinstance(restored, Want):
             wanted[restored.target].append(restored)
             notes.append(f"{line.id}: an edit that our own write overwrote is put back")

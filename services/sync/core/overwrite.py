@@ -10,7 +10,7 @@ from services.contracts.events import ContactChanged
 from services.sync.core.actions import noticed_text
 from services.sync.core.mapping import Config, Line, normal_view, observed
 from services.sync.core.slice import Slice
-from services.sync.core.state import Base, Expected, Half, LineWrite, Link, Overwritten, other
+from services.sync.core.state import Expected, Half, LineWrite, Link, Normal, Overwritten, other
 from services.sync.core.values import Want
 
 REMEMBERED = 3_600_000_000
@@ -76,7 +76,12 @@ def _noticed(config: Config, half: Half, side: Side, expected: Expected, event: 
     return replace(half, overwritten=found, expects=tuple(each for each in half.expects if each != expected))
 
 
-def restoring(link: Link, line: Line, left: Contact, right: Contact, base: Base | None) -> Want | Side | None:
+def put(half: Half, line: str, value: Normal) -> Half:
+    """Remember what a write of ours put into a field, as long as the echo of some write may tell of an edit there."""
+    return replace(half, put={**half.put, line: value} if half.expects or half.overwritten else {})
+
+
+def restoring(link: Link, line: Line, left: Contact, right: Contact) -> Want | Side | None:
     """Return the write that puts an overwritten edit back, or the side whose memory of one is void, or None.
 
     It is void once the field holds what no command of ours put there.
@@ -88,7 +93,7 @@ def restoring(link: Link, line: Line, left: Contact, right: Contact, base: Base 
             continue
         present = normal_view(observed(contact, line, on), line, on)
         wanted = normal_view(kept.values, line, on)
-        ours = {kept.written} if base is None else {kept.written, base.half(on)}
+        ours = (kept.written, link.half(on).put.get(line.id))
         if present not in ours or present == wanted:
             return on
         source = normal_view(observed(right if on == "left" else left, line, other(on)), line, other(on))

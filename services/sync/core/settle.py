@@ -22,7 +22,7 @@ from services.contracts.receipts import (
 from services.sync.core.actions import acted, value_of
 from services.sync.core.identity import link_id
 from services.sync.core.mapping import Config, normal_view, observed
-from services.sync.core.overwrite import forgotten
+from services.sync.core.overwrite import forgotten, put
 from services.sync.core.slice import Slice, clear
 from services.sync.core.state import Base, Finding, Half, Link, Pending, Refusal, Wait
 
@@ -134,6 +134,7 @@ def _agreed(
         write = pending.lines.get(line.id)
         if write is None:
             continue
+        half = put(half, line.id, write.wanted)
         if line.id in pending.restores:
             kept = half.overwritten.get(line.id)
             # Its echo may have come first and shown that it overwrote a newer edit: that one isn't back yet.
@@ -145,6 +146,7 @@ def _agreed(
             read = normal_view(observed(seen.contact, line, side), line, side)
             back = read if not looked or read == write.wanted else write.wanted
         base[line.id] = Base(write.source, back) if side == "right" else Base(back, write.source)
+        half = put(half, line.id, back)
     return half, base
 
 

@@ -172,6 +172,8 @@ class Half(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Since when nothing is written there, because it was written too often: until a person lets it go."""
     expects: tuple[Expected, ...] = ()
     overwritten: dict[str, Overwritten] = msgspec.field(default_factory=dict)
+    put: dict[str, Normal] = msgspec.field(default_factory=dict)
+    """Mapping line -> what a write of ours put there last, as long as some write's echo is outstanding."""
     there: bool | None = None
     """Whether the other account had a contact with one of its addresses when it was first asked (B6)."""
     applied: dict[str, Applied] = msgspec.field(default_factory=dict)
@@ -184,7 +186,7 @@ class Half(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def moved_to(half: Half, contact_id: str) -> Half:
     """Return the half with another contact: what is remembered of the one before doesn't count for it."""
     half = msgspec.structs.replace(half, contact_id=contact_id, there=None, refused={}, held={})
-    return msgspec.structs.replace(half, expects=(), overwritten={}, applied={}, written=(), stopped=None)
+    return msgspec.structs.replace(half, expects=(), overwritten={}, put={}, applied={}, written=(), stopped=None)
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -289,6 +291,18 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     """A person's word on those that wait: tag them, or leave them."""
 
 
+class Issued(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A write that a decision gave rise to, without its values."""
+
+    side: Side
+    version: Version
+    kind: Kind
+    lines: tuple[str, ...] = ()
+    """The mapping lines it writes."""
+    action: str | None = None
+    """Key of the rule's action that it does or undoes."""
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided about an input for a link, with the reason; also when that is nothing."""
 
@@ -303,3 +317,5 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The mapping lines it is about."""
     changed: bool = True
     """Whether anything but the journal changed."""
+    writes: tuple[Issued, ...] = ()
+    """What is sent because of it."""

@@ -48,6 +48,7 @@ class QuickBooksSandbox:
         self.faults = self.server.faults
         self.requests = self.server.requests
         first = self.company("9341455000000001")
+        self.oauth.chosen = first.realm
         self.realm, self.customers, self.quota = first.realm, first.customers, first.quota
         self.hand, self.refresh_token = first.hand, first.refresh_token
         self.app = Starlette(routes=[Route("/{path:path}", self.server.answer, methods=["GET", "POST"])])

@@ -5,9 +5,13 @@ import binascii
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from services.connectors.quickbooks.sandbox.refusal import GatewayError, Json
 
+SCOPE = "com.intuit.quickbooks.accounting"
+CODE_LIFETIME = 600.0
+"""Seconds that an authorisation code is good for."""
 LIFETIME = 3600.0
 """Seconds that an access token is good for."""
 ROTATED_AFTER = 86_400.0
@@ -27,6 +31,16 @@ class OAuthError(Exception):
     def body(self) -> Json:
         """The answer's JSON."""
         return {"error": self.error}
+
+
+@dataclass
+class Code:
+    """An authorisation code: for which company and redirect, until when."""
+
+    realm: str
+    redirect: str
+    until: float
+    used: bool = False
 
 
 @dataclass
@@ -53,6 +67,12 @@ class OAuth:
         self.rotated_after = ROTATED_AFTER
         self.grace = 0.0
         self.refreshes = 0
+        self.redirects = {"http://localhost:8400/back", "https://example.com/back"}
+        """What the app has on the developer portal: nothing else is led to."""
+        self.chosen = ""
+        """The company that the person chooses at the login."""
+        self.allows = True
+        self._codes: dict[str, Code] = {}
         self._clock = clock
         self._rng = rng
         self._refresh: dict[str, Refresh] = {}
@@ -73,13 +93,42 @@ class OAuth:
         """Every access token handed out so far has expired."""
         self._access.clear()
 
+    def login(self, asked: Mapping[str, str]) -> str:
+        """Answer a login at which the person says at once what they say: the address to go to. Raises OAuthError."""
+        redirect, state = asked.get("redirect_uri", ""), asked.get("state", "")
+        if asked.get("client_id") != self.client_id:
+            raise OAuthError("invalid_client", 401)
+        if redirect not in self.redirects:
+            raise OAuthError("invalid_redirect_uri")
+        error = "" if self.allows else "access_denied"
+        if asked.get("response_type") != "code":
+            error = "unsupported_response_type"
+        if asked.get("scope") != SCOPE:
+            error = "invalid_scope"
+        if error:
+            return f"{redirect}?{urlencode({'error': error, 'state': state})}"
+        code = f"XAB1{self._rng.randrange(16**20):020x}"
+        self._codes[code] = Code(self.chosen, redirect, self._clock() + CODE_LIFETIME)
+        return f"{redirect}?{urlencode({'code': code, 'state': state, 'realmId': self.chosen})}"
+
+    def _redeemed(self, form: Mapping[str, str]) -> str:
+        code = self._codes.get(form.get("code", ""))
+        if code is None or code.used or self._clock() > code.until or form.get("redirect_uri") != code.redirect:
+            raise OAuthError("invalid_grant")
+        code.used = True
+        return self.grant(code.realm)
+
     def token(self, authorization: str, form: Mapping[str, str]) -> Json:
         """Answer one token request. Raises OAuthError."""
         if _basic(authorization) != f"{self.client_id}:{self.client_secret}":
             raise OAuthError("invalid_client", 401)
-        if form.get("grant_type") != "refresh_token":
-            raise OAuthError("unsupported_grant_type")
-        given = form.get("refresh_token", "")
+        match form.get("grant_type"):
+            case "refresh_token":
+                given = form.get("refresh_token", "")
+            case "authorization_code":
+                given = self._redeemed(form)
+            case _:
+                raise OAuthError("unsupported_grant_type")
         row, now = self._refresh.get(given), self._clock()
         if row is None or now > row.until or (row.replaced and now >= row.until):
             raise OAuthError("invalid_grant")

@@ -21,6 +21,7 @@ from services.connectors.quickbooks.sandbox.refusal import ApiError, GatewayErro
 from services.connectors.served import ABORT
 
 _PATH = re.compile(r"/v3/company/([0-9]+)/(customer|query|cdc)(?:/([^/]+))?\Z")
+LOGIN = "/connect/oauth2"
 _LEAST_MINOR = 75
 
 
@@ -76,17 +77,24 @@ class Server:
             if isinstance(effect, Fail):
                 raw, status, headers, received.outcome = effect.body, effect.status, effect.headers, "failed"
         received.status = status
+        if received.path == LOGIN and status == 302:
+            headers["Location"] = raw.decode().strip('"')
         if received.outcome == "open":
             received.outcome = "answered" if status < 400 else "refused"
         dated = {"Content-Type": "application/json;charset=UTF-8", "Date": formatdate(self._clock(), usegmt=True)}
         return Response(raw, status, {**dated, **headers})
 
-    async def _reply(self, request: Request, received: Received, effect: Effect | None) -> tuple[int, Json]:
+    async def _reply(self, request: Request, received: Received, effect: Effect | None) -> tuple[int, Json | str]:
         if effect == Drop(executed=False):
             raise _Lost
         if isinstance(effect, Hold):
             await effect.gate.wait()
         authorization = request.headers.get("Authorization", "")
+        if received.path == LOGIN:
+            try:
+                return 302, self._oauth.login(received.params)
+            except OAuthError as error:
+                return error.status, error.body()
         if received.path == "/token":
             try:
                 answer = 200, self._oauth.token(authorization, dict(parse_qsl(received.body.decode())))
