@@ -113,7 +113,7 @@ class Follower:
             return  # the line of the write, or the next one, says it
         ids = [id for id in (row["left_id"], row["right_id"]) if id]
         who = next((self._people[id] for id in ids if id in self._people), "".join(ids[:1]))
-        lines = ", ".join(msgspec.json.decode(row["detail"])["lines"]) if row["detail"] else ""
+        lines = ", ".join(msgspec.json.decode(row["detail"]).get("lines", ())) if row["detail"] else ""
         kind = {"held": "held", "hold": "held", "refused": "refused"}.get(row["outcome"], "decided")
         what = f"{row['outcome']} {lines}".strip()
         self._screen.add(Line(row["at"], kind, row["connection"] or "", who, f"{what}: {row['reason']}"))

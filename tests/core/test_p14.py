@@ -7,11 +7,11 @@ Red without `notice` (the edit is lost), without `restores` (it is written over 
 from msgspec.structs import replace
 
 from services.contracts.commands import Update
-from services.contracts.contact import Fields
+from services.contracts.contact import Contact, Fields
 from services.contracts.envelope import derived
 from services.contracts.events import ContactChanged
-from services.contracts.receipts import Deferred
-from tests.core.bench import ADA, CARD, TWO_WAY, Bench, answer, only, phone, tel, writes
+from services.contracts.receipts import Deferred, Observation, Stale
+from tests.core.bench import ADA, CARD, TWO_WAY, Bench, answer, only, order, phone, tel, writes
 
 NOTED: Fields = {**ADA, "description": ("before",)}
 CARDED: Fields = {**CARD, "note": ("before",)}
@@ -165,3 +165,15 @@ def test_p14_a_late_echo_puts_an_edit_back_though_we_have_written_once_more_sinc
     assert bench.take(bench.written(second, {**ADA, "description": ("again",)}, at=125)) == []
     back = echo(bench, update, stood="typed", at=110)
     assert [each.fields for each in back] == [{"description": ("typed",)}]
+
+
+def test_p4_a_write_whose_echo_was_seen_was_applied_whatever_its_receipt_says() -> None:
+    bench = Bench()
+    update = raced(bench)
+    assert echo(bench, update, stood="before") == []
+    # Its answer was lost. A person, who has seen ours, edits the field; only then the app is asked.
+    edited = {**ADA, "description": ("a person's",)}
+    assert writes(bench.take(bench.changed("shop", "cus", edited, at=120))) == []
+    stale = Stale(seen=Observation(contact_id="cus", order=order(130), contact=Contact(fields=edited)))
+    onward = only(bench.take(answer(update, stale)), Update)
+    assert (onward.aim.account, onward.fields) == ("office", {"note": ("a person's",)})

@@ -44,6 +44,8 @@ def notice(state: Slice, event: ContactChanged) -> None:
             half = link.half(side)
             if half.contact_id != event.contact_id or config.account(side) != event.account:
                 continue
+            if half.pending is not None and event.label in _keys(link, side, half.pending.version):
+                half = replace(half, pending=replace(half.pending, echoed=True))
             for expected in half.expects:
                 if event.label in _keys(link, side, expected.version):
                     half = _noticed(config, half, side, expected, event)

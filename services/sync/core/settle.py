@@ -57,6 +57,9 @@ def settle(state: Slice, config: Config, receipt: Receipt) -> Settled:
         state.note(link, link.with_half(aim.side, half), config, "unknown", outcome.reason)
         return Settled(step=False)
     freed = replace(half, pending=None, settled=aim.version.n, attempted=False)
+    if isinstance(outcome, Stale) and pending.echoed:
+        # It was applied, and then edited by somebody: that is what the app's own reading couldn't tell.
+        outcome = Written(contact_id=outcome.seen.contact_id, seen=outcome.seen, looked=True)
     match outcome:
         case Written() | Unchanged():
             return _written(state, config, link, aim.side, freed, pending, outcome)

@@ -8,6 +8,7 @@ from services.contracts.commands import Version
 from services.contracts.connection import Direction
 from services.contracts.contact import Contact, Order, Side, Subscription, Values
 from services.sync.core.doing import Acting, Applied
+from services.sync.core.issued import Issued
 
 Status: TypeAlias = Literal["pairing", "active", "outside", "duplicate", "tombstone", "ended"]
 WaitReason: TypeAlias = Literal[
@@ -119,6 +120,8 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     doing: Acting | None = None
     unknown: str | None = None
     """Why the outcome isn't known, if the connector said so."""
+    echoed: bool = False
+    """Its own event was seen: whatever its receipt says, it was applied."""
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,18 +292,6 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     said: bool | None = None
     """A person's word on those that wait: tag them, or leave them."""
-
-
-class Issued(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A write that a decision gave rise to, without its values."""
-
-    side: Side
-    version: Version
-    kind: Kind
-    lines: tuple[str, ...] = ()
-    """The mapping lines it writes."""
-    action: str | None = None
-    """Key of the rule's action that it does or undoes."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
