@@ -26,12 +26,13 @@ run: $(READY) ## every role in one process
 test: $(READY) ## the tests; ARGS are pytest's
 	@$(PY) -m pytest $(or $(ARGS),--numprocesses 3 --dist loadfile)
 
-check: $(READY) ## format, lint, types, layers, installed versions
+check: $(READY) ## format, lint, types, layers, installed versions, their known vulnerabilities
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(UV) pip check --quiet --python $(PY)
+	@$(PY) -m tests.security.audit
 
 format: $(READY) ## rewrite the code as `check` wants it, where that is safe
 	@$(PY) -m ruff check --fix .
@@ -71,3 +72,26 @@ $(READY): .venv/.uv requirements/dev.lock requirements/build.lock pyproject.toml
 	@$(UV) pip install --python $(PY) --require-hashes -b requirements/build.lock -r requirements/dev.lock >>$(LOG) 2>&1 || $(FAILED)
 	@$(UV) pip install --python $(PY) --no-deps --no-build-isolation -e . >>$(LOG) 2>&1 || $(FAILED)
 	@touch $@
+
+.PHONY: faults
+faults: $(READY) ## kill -9, outages and lies while people work; QUICK=1 for a small one, SEED=… for a certain one
+	@$(PY) -m tests.faults $(if $(filter-out 0,$(QUICK)),--quick) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.PHONY: docs
+docs: $(READY) ## the pages on apps, docs/apps, from what the apps declare
+	@$(PY) -m services.cli.pages docs/apps
+
+# What is deployed: kubectl 1.28 or later, promtool and kubernetes-validate on the PATH; the tests say which are missing.
+.PHONY: manifests image
+manifests: $(READY) ## build every overlay, validate it, and let alerts fire
+	@$(PY) -m pytest -q tests/deploy
+
+# BUILDER=podman or buildah; PLATFORM=linux/arm64 for another machine than this one.
+BUILDER ?= docker
+image: ## the container image; BUILDER=podman, PLATFORM=linux/arm64
+	@$(BUILDER) build -f deploy/Dockerfile -t contactsync:0.1.0 $(if $(PLATFORM),--platform $(PLATFORM)) \
+		--build-arg REVISION=$$(git rev-parse HEAD) $(ARGS) .
+
+.PHONY: lock-image
+lock-image: .venv/.uv ## after lock: deploy/build.lock, of the same versions
+	@$(COMPILE) deploy/build.in -c requirements/dev.lock -o deploy/build.lock

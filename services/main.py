@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from datetime import datetime
 from typing import Any, NoReturn
 
 import httpx2
@@ -14,36 +13,38 @@ import msgspec
 import structlog
 
 from services.connectors import discover
+from services.connectors.gauges import ConnectorGauges, tell_pace
 from services.connectors.runner import Runner
 from services.ingest.app import application
 from services.ingest.body import Bodies, Room
+from services.ingest.gauges import IngestGauges
 from services.ingest.hooks import Hooks
 from services.ingest.poll import Pollers, Timing
-from services.ingest.probes import Probes, schema_check
 from services.ingest.publish import Publisher
 from services.ingest.registry import Accounts, Registered, loader, opener
 from services.ingest.server import Server, bound
 from services.ingest.wish import Wishes
-from services.runtime import http, telemetry
+from services.runtime import gauges, health, http, telemetry
 from services.runtime.app import Access, App
 from services.runtime.clock import DatabaseClock
-from services.runtime.log.errors import is_passing
+from services.runtime.health import Health
 from services.runtime.log.open import ManagedLog, log_of
 from services.runtime.log.topics import RETENTION, topics
 from services.runtime.metrics import Metrics
+from services.runtime.parting import CANCEL_SECONDS, Parting, until_the_end
 from services.runtime.secrets import Vault, vault
 from services.runtime.settings import Settings
 from services.runtime.store import Store
 from services.runtime.store.embedded import AlreadyRunning, EmbeddedPostgres
 from services.runtime.store.migrate import check, migrate
 from services.runtime.tokens import StoreKeeper
+from services.runtime.upkeep import keep_log, keep_time, measure
 from services.sync.service import Sync
 
 ROLES = frozenset({"ingest", "sync", "connectors"})
-_CLOCK_SECONDS = 60.0
-_HOUR_SECONDS = 3600.0
 _PATIENCE_SECONDS = 3.0
 _GRACE_SECONDS = 15
+"""For webhooks that are being answered when the process is to end."""
 _BODY_SECONDS = 10.0
 _BODY_ROOM = 64 * 1024 * 1024
 """Bytes of deliveries being read at once: beyond it they are told to come later."""
@@ -90,8 +91,8 @@ async def installed(settings: Settings) -> AsyncIterator[Installation]:
         ready = log.check_topics if settings.kafka_log and not settings.bundled_store else log.create_topics
         await ready(topics(apps))
         clock = DatabaseClock()
-        await clock.measure(_ask(store))
-        client = await stack.enter_async_context(http.client())
+        await measure(clock, store)
+        client = await stack.enter_async_context(http.client(reach=settings.reach))
         keeper = StoreKeeper(store, safe)
         stack.push_async_callback(keeper.aclose)
         yield Installation(
@@ -120,35 +121,6 @@ async def _bundled(settings: Settings, stack: contextlib.AsyncExitStack) -> Embe
             await asyncio.sleep(0.2)
 
 
-def _ask(store: Store) -> Callable[[], Coroutine[Any, Any, datetime]]:
-    async def ask() -> datetime:
-        now: datetime = await store.fetchval("SELECT clock_timestamp()")
-        return now
-
-    return ask
-
-
-async def _keep_time(installation: Installation) -> NoReturn:
-    while True:
-        await asyncio.sleep(_CLOCK_SECONDS)
-        try:
-            await installation.clock.measure(_ask(installation.store))
-        except Exception as error:
-            if not is_passing(error):
-                raise
-
-
-async def _keep_log(installation: Installation) -> NoReturn:
-    """Let the log forget what is past its time, every hour."""
-    while True:
-        try:
-            await installation.log.expire(dict.fromkeys(topics(installation.apps), RETENTION))
-        except Exception as error:
-            if not is_passing(error):
-                raise
-        await asyncio.sleep(_HOUR_SECONDS)
-
-
 async def serve_roles(
     installation: Installation,
     roles: frozenset[str],
@@ -156,34 +128,72 @@ async def serve_roles(
     *,
     apps: frozenset[str] | None = None,
     listener: socket.socket | None = None,
+    health_listener: socket.socket | None = None,
     timing: Timing | None = None,
 ) -> None:
-    """Run the roles until `stop` is set or one of them fails; then end them all in good order."""
+    """Run the roles until `stop` is set or one of them fails; then end them all in good order.
+
+    From then on the process isn't ready any more; what it has begun is finished, and health checks are answered until
+    that is done.
+    """
+    store, log, metrics = installation.store, installation.log, installation.metrics
     holder = holder_of(installation.settings)
-    async with contextlib.AsyncExitStack() as stack:
-        tasks: set[asyncio.Task[Any]] = {asyncio.create_task(_keep_time(installation), name="clock")}
-        if installation.watch is not None:
-            tasks.add(asyncio.create_task(installation.watch(), name="postgres"))
-        if "sync" in roles:
-            manifests = {name: app.manifest for name, app in installation.apps.items()}
-            sync = Sync(installation.store, installation.log, manifests)
-            tasks.add(asyncio.create_task(sync.run(holder), name="sync"))
-            tasks.add(asyncio.create_task(_keep_log(installation), name="log-retention"))
-        if "connectors" in roles:
-            runner = _runner(installation, holder)
-            tasks.add(asyncio.create_task(runner.run(stop, apps), name="connectors"))
-        if "ingest" in roles:
-            tasks |= _ingest(installation, holder, stop, listener or bound(installation.settings), timing)
-        stopping = asyncio.create_task(stop.wait(), name="stop")
-        stack.push_async_callback(_ended, tasks | {stopping})
-        done, _ = await asyncio.wait(tasks | {stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stop.set()
-        failed = [task for task in done if task is not stopping and not task.cancelled() and task.exception()]
-        if failed:
-            failed[0].result()
-        parting = {task for task in tasks if task.get_name() in ("http", "pollers", "connectors")}
-        if parting:
-            await asyncio.wait(parting, timeout=_GRACE_SECONDS)
+    questions = {"log": log.ready, "schema": health.schema_check(store)}
+    # Deliveries are taken while the database is away; nothing else is done then.
+    asked = Health(metrics, questions if roles == {"ingest"} else {**questions, "store": health.store_check(store)})
+    readings: dict[str, gauges.Reading] = {}
+    tasks = {asyncio.create_task(keep_time(installation.clock, store), name="clock")}
+    tasks.add(asyncio.create_task(gauges.keep(metrics, readings), name="gauges"))
+    tasks.add(asyncio.create_task(gauges.beat(metrics), name="loop-delay"))
+    ending: set[asyncio.Task[Any]] = set()  # those that end by `stop`
+    if installation.watch is not None:
+        tasks.add(asyncio.create_task(installation.watch(), name="postgres"))
+    if "sync" in roles:
+        sync = Sync(store, log, {name: app.manifest for name, app in installation.apps.items()}, metrics)
+        tasks.add(asyncio.create_task(sync.run(holder), name="sync"))
+        retention = dict.fromkeys(topics(installation.apps), RETENTION)
+        tasks.add(asyncio.create_task(keep_log(log, retention), name="log-retention"))
+        readings["sync"] = sync.measure
+    if "connectors" in roles:
+        ending.add(asyncio.create_task(_runner(installation, holder).run(stop, apps), name="connectors"))
+        served = {name: app.manifest for name, app in installation.apps.items() if apps is None or name in apps}
+        tell_pace(metrics, served)
+        readings["connectors"] = ConnectorGauges(store, log, metrics, served)
+    if "ingest" in roles:
+        ending |= _ingest(installation, holder, stop, listener or bound(installation.settings), asked, timing)
+        readings["ingest"] = IngestGauges(store, metrics, installation.apps)
+    async with _health_served(asked, health_listener):
+        await until_the_end(tasks, ending, stop, asked)
+
+
+@contextlib.asynccontextmanager
+async def _health_served(asked: Health, listener: socket.socket | None) -> AsyncIterator[None]:
+    """Answer health checks on a socket of their own, if there is one, until the block ends."""
+    if listener is None:
+        yield
+        return
+    over = asyncio.Event()
+    serving = asyncio.create_task(_web(Server(health.application(asked), grace=1), listener, over), name="health")
+    try:
+        yield
+    finally:
+        over.set()
+        await asyncio.wait({serving}, timeout=CANCEL_SECONDS)
+
+
+async def _web(server: Server, listener: socket.socket, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set and what is under way is answered."""
+
+    async def end() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    ending = asyncio.create_task(end())
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        ending.cancel()
+        listener.close()
 
 
 def holder_of(settings: Settings) -> str:
@@ -192,12 +202,6 @@ def holder_of(settings: Settings) -> str:
         return settings.member
     # The data folder's lock proves that nobody else works on a bundled store: its next process is the same member.
     return "embedded" if settings.bundled_store else f"{socket.gethostname()}-{os.getpid()}"
-
-
-async def _ended(tasks: set[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
 
 
 def _runner(installation: Installation, holder: str) -> Runner:
@@ -215,7 +219,12 @@ def _runner(installation: Installation, holder: str) -> Runner:
 
 
 def _ingest(
-    installation: Installation, holder: str, stop: asyncio.Event, listener: socket.socket, timing: Timing | None
+    installation: Installation,
+    holder: str,
+    stop: asyncio.Event,
+    listener: socket.socket,
+    asked: Health,
+    timing: Timing | None,
 ) -> set[asyncio.Task[Any]]:
     store, settings = installation.store, installation.settings
     accounts = Accounts(loader(store, opener(installation.vault)))
@@ -250,42 +259,31 @@ def _ingest(
         access=access,
         wish=Wishes(store),
     )
-    probes = Probes(installation.log, schema_check(store), installation.metrics)
-    server = Server(application(hooks, probes), grace=_GRACE_SECONDS)
-
-    async def web() -> None:
-        ending = asyncio.create_task(_stop_server(server, probes, stop))
-        try:
-            await server.serve(sockets=[listener])
-        finally:
-            ending.cancel()
-            listener.close()
-
+    server = Server(application(hooks, asked), grace=_GRACE_SECONDS)
     return {
-        asyncio.create_task(web(), name="http"),
+        asyncio.create_task(_web(server, listener, stop), name="http"),
         asyncio.create_task(pollers.run(stop), name="pollers"),
     }
-
-
-async def _stop_server(server: Server, probes: Probes, stop: asyncio.Event) -> None:
-    await stop.wait()
-    probes.draining = True
-    server.should_exit = True
 
 
 async def run(settings: Settings, roles: frozenset[str], apps: frozenset[str] | None = None) -> int:
     """Run the roles until SIGINT or SIGTERM; return the exit status.
 
-    Raises `PortTakenError` and what `installed` raises, each with a sentence for a person.
+    Raises `PortTakenError`, `HealthPortError` and what `installed` raises, each with a sentence for a person, and what
+    ended a role.
     """
     telemetry.configure(settings.log_format, settings.log_level)
     listener = bound(settings) if "ingest" in roles else None
-    stop = asyncio.Event()
+    health_listener = None if settings.health_listen is None else health.listening(settings.health_listen)
+    stop = Parting()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
-    async with installed(settings) as installation:
-        structlog.get_logger().info("started", roles=",".join(sorted(roles)), listen=settings.listen)
-        await serve_roles(installation, roles, stop, apps=apps, listener=listener)
+    try:
+        async with installed(settings) as installation:
+            structlog.get_logger().info("started", roles=",".join(sorted(roles)), listen=settings.listen)
+            await serve_roles(installation, roles, stop, apps=apps, listener=listener, health_listener=health_listener)
+    finally:
+        stop.over()
     structlog.get_logger().info("stopped")
     return 0

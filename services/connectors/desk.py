@@ -142,6 +142,8 @@ class Desk:
         What the app raises is trouble: a connection that didn't come about wasn't sent, anything else may have been.
         """
         start = self.clock.monotonic()
+        quota = "write" if kind == "write" else "read"
+        self.metrics.requests.labels(app=self.app.manifest.name, account=self.account, quota=quota).inc()
         answer: T | Trouble
         try:
             async with asyncio.timeout(CALL_SECONDS):

@@ -9,10 +9,11 @@ from starlette.routing import Route, Router
 
 from services.ingest.body import Refusal
 from services.ingest.hooks import Hooks, refused
-from services.ingest.probes import Probes
+from services.runtime.health import Health
+from services.runtime.health import routes as health_routes
 
 
-def application(hooks: Hooks, probes: Probes) -> Starlette:
+def application(hooks: Hooks, health: Health) -> Starlette:
     """Return the ASGI application: `/hooks/{account}`, `/livez`, `/readyz`, `/metrics`."""
 
     async def deliver(request: Request) -> Response:
@@ -23,12 +24,7 @@ def application(hooks: Hooks, probes: Probes) -> Starlette:
             return refused(_BUG)
 
     app = Starlette(exception_handlers={HTTPException: _http_error})
-    routes = [
-        Route("/hooks/{account}", deliver, methods=["POST"]),
-        Route("/livez", probes.live),
-        Route("/readyz", probes.ready),
-        Route("/metrics", probes.figures),
-    ]
+    routes = [Route("/hooks/{account}", deliver, methods=["POST"]), *health_routes(health)]
     app.router = Router(routes, redirect_slashes=False)
     return app
 

@@ -76,6 +76,11 @@ class Settings(BaseSettings):
         ),
     )
     listen: str = Field("127.0.0.1:8000", description="host:port for webhooks and health checks; [::1]:8000 for IPv6")
+    health_listen: str | None = Field(
+        None,
+        description="host:port for /livez, /readyz and /metrics of any process; unset: a process that takes webhooks "
+        "answers them at CONTACTSYNC_LISTEN, others don't",
+    )
     body_limit: int = Field(1024 * 1024, gt=0, description="the largest webhook body, in bytes")
     reconcile_hours: float = Field(
         24.0, ge=0, description="how long after a full read of an account everybody in it is read anew; 0 for never"
@@ -156,10 +161,11 @@ class Settings(BaseSettings):
             networks(value)
         return value
 
-    @field_validator("listen")
+    @field_validator("listen", "health_listen")
     @classmethod
-    def _host_and_port(cls, value: str) -> str:
-        _split(value)
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value is not None:
+            _split(value)
         return value
 
     @field_validator("log_level", "log_format", mode="before")

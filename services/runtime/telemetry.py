@@ -98,7 +98,7 @@ def only_allowed(_logger: object, _method: str, event: EventDict) -> EventDict:
             dropped += 1
     if failure is not None:
         kept["error"] = type(failure).__name__
-        kept["frames"] = _frames(failure)
+        kept["frames"] = frames(failure)
     if dropped:
         kept["dropped"] = dropped
     return kept
@@ -118,7 +118,7 @@ def _exception(info: object) -> BaseException | None:
     return sys.exc_info()[1] if info else None
 
 
-def _frames(failure: BaseException) -> str:
+def frames(failure: BaseException) -> str:
     """Where it was raised, innermost first, then its causes: `file:line:function < … | Cause file:line:function`."""
     told: list[str] = []
     seen: set[int] = set()
@@ -129,7 +129,7 @@ def _frames(failure: BaseException) -> str:
         places = [_place(frame.filename, frame.lineno or 0, frame.name) for frame in reversed(stack)]
         told.append(" ".join(filter(None, [type(current).__name__, " < ".join(places[:_MOST_FRAMES])])))
         if isinstance(current, BaseExceptionGroup):
-            told.extend(_frames(one) for one in current.exceptions[:3])
+            told.extend(frames(one) for one in current.exceptions[:3])
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return " | ".join(told)
 
@@ -159,6 +159,7 @@ def _take_over(threshold: int) -> None:
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
+        logger.setLevel(logging.NOTSET)  # a server of this process may have set it for itself
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(max(level, threshold))
     logging.captureWarnings(capture=True)

@@ -1,12 +1,14 @@
 """The relay moves commands from the outbox into the log: published first, deleted after, so at least once."""
 
 import asyncio
+from collections import Counter
 from typing import NoReturn
 
 import structlog
 
-from services.runtime.log import Log, Message
+from services.runtime.log import Log, Message, commands_topic
 from services.runtime.log.errors import is_passing
+from services.runtime.metrics import Metrics
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
 from services.sync.save import decode_headers
@@ -22,9 +24,10 @@ _SENT = "DELETE FROM sync.outbox WHERE id = ANY($1::bigint[])"
 class Relay:
     """Several relays share the work: each takes rows that no other holds. Versions make their order harmless."""
 
-    def __init__(self, store: Store, log: Log) -> None:
+    def __init__(self, store: Store, log: Log, metrics: Metrics | None = None) -> None:
         self._store = store
         self._log = log
+        self._metrics = metrics or Metrics()
         self.woken = asyncio.Event()
 
     async def run(self) -> NoReturn:
@@ -51,7 +54,7 @@ class Relay:
     async def move(self) -> int:
         """Publish one chunk and delete it; return how many messages went."""
 
-        async def work(database: Database) -> int:
+        async def work(database: Database) -> Counter[tuple[str, str]]:
             rows = await database.fetch(_NEXT, CHUNK)
             topics: dict[str, list[Message]] = {}
             for row in rows:
@@ -61,6 +64,15 @@ class Relay:
                 await self._log.publish(topic, messages)
             if rows:
                 await database.execute(_SENT, [row["id"] for row in rows])
-            return len(rows)
+            return Counter((topic, _type(message)) for topic, each in topics.items() for message in each)
 
-        return await self._store.retrying(work, repeatable=True)
+        moved = await self._store.retrying(work, repeatable=True)
+        for (topic, type_), count in moved.items():
+            app = topic.removeprefix(commands_topic(""))
+            if app != topic:
+                self._metrics.commands.labels(app, type_.removeprefix("command.")).inc(count)
+        return moved.total()
+
+
+def _type(message: Message) -> str:
+    return next((value.decode() for name, value in message.headers if name == "ce_type"), "")
