@@ -14,6 +14,7 @@ from services.runtime.store import Connection as Database
 from services.sync.core.identity import link_id
 from services.sync.core.slice import ContactKey, Slice
 from services.sync.core.state import Decision, Link
+from services.sync.explain.detail import Answered, Detail, Seen, encoded
 
 _CONTACTS = """
 INSERT INTO sync.contact
@@ -91,6 +92,8 @@ class Journalled(msgspec.Struct, frozen=True, kw_only=True):
     topic: str | None = None
     partition: int | None = None
     position: int | None = None
+    seen: Seen | None = None
+    answered: Answered | None = None
 
 
 async def save(database: Database, before: dict[ContactKey, str], state: Slice, journal: list[Journalled]) -> None:
@@ -257,8 +260,13 @@ async def _save_journal(database: Database, now: int, journal: list[Journalled])
         [row.decision.config_version for row in journal],
         [row.decision.outcome for row in journal],
         [row.decision.reason.replace("\0", "\ufffd") for row in journal],
-        [msgspec.json.encode({"lines": row.decision.lines}) if row.decision.lines else None for row in journal],
+        [encoded(_detail(row)) for row in journal],
     )
+
+
+def _detail(row: Journalled) -> Detail:
+    decision = row.decision
+    return Detail(lines=decision.lines, writes=decision.writes, seen=row.seen, answered=row.answered)
 
 
 async def park(database: Database, record: LogRecord, reason: str) -> None:

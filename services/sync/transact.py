@@ -12,6 +12,7 @@ from services.sync.configs import Configs
 from services.sync.core.slice import MissingLockError, OlderConfigError, Slice
 from services.sync.core.state import Decision
 from services.sync.core.take import Input, take
+from services.sync.explain.detail import Seen, answered, known, seen
 from services.sync.load import load, lock, scanned_accounts
 from services.sync.save import Journalled, save
 
@@ -88,14 +89,15 @@ def fold_all(state: Slice, causes: Sequence[Cause]) -> list[Journalled]:
     journal: list[Journalled] = []
     still: Cause | None = None
     for cause in causes:
-        decided, before = len(state.decisions), state.changes
+        decided, before, record = len(state.decisions), state.changes, known(state, cause.item)
         take(state, cause.item)
         news = state.decisions[decided:]
         observed = state.changes > before
         told = [decision for decision in news if decision.changed or observed]
-        journal += [_journalled(cause, decision) for decision in told]
+        shown = seen(state, cause.item, record) if told or observed else None
+        journal += [_journalled(cause, decision, shown) for decision in told]
         if not told and observed:
-            journal.append(_journalled(cause, _recorded()))
+            journal.append(_journalled(cause, _recorded(), shown))
         elif not told:
             still = cause
     if still is not None:
@@ -111,7 +113,7 @@ def _unchanged() -> Decision:
     return Decision(link="", connection="", config_version=0, outcome="nothing", reason="nothing changed up to here")
 
 
-def _journalled(cause: Cause, decision: Decision) -> Journalled:
+def _journalled(cause: Cause, decision: Decision, shown: Seen | None = None) -> Journalled:
     return Journalled(
         decision=decision,
         input=cause.type,
@@ -119,4 +121,6 @@ def _journalled(cause: Cause, decision: Decision) -> Journalled:
         topic=cause.topic,
         partition=cause.partition,
         position=cause.position,
+        seen=shown,
+        answered=answered(cause.item),
     )

@@ -160,29 +160,30 @@ def _holds(
         case HasTag(name=name, present=present):
             return (name in contact.tags) == present
         case SubscribedTo(plan=plan, present=present):
-            plans = {name for each in _running(record) for name in each.subscription.plans}
+            plans = {name for each in running(record) for name in each.subscription.plans}
             return (plan in plans) == present
         case HasSubscription(present=present):
-            return bool(_running(record)) == present
+            return bool(running(record)) == present
         case OnOtherSide(present=present):
             return None if there is None else there == present
         case _:
             assert_never(condition)
 
 
-def _running(record: Record) -> list[SubscriptionRecord]:
+def running(record: Record) -> list[SubscriptionRecord]:
+    """Return the subscriptions that count as such (B3)."""
     return [each for each in record.subscriptions.values() if not each.ended and each.subscription.status in SUBSCRIBED]
 
 
 def _field_is(condition: FieldIs, contact: Contact, manifest: Manifest) -> bool:
     positive = _NEGATED.get(condition.operator, condition.operator)
-    values, normalized = _values(condition.path, contact, manifest)
+    values, normalized = values_at(condition.path, contact, manifest)
     wanted = [normalized(value) for value in condition.values]
     found = any(_fits(positive, normalized(value), wanted) for value in values)
     return found == (positive == condition.operator)
 
 
-def _values(path: str, contact: Contact, manifest: Manifest) -> tuple[list[str], Callable[[str], str]]:
+def values_at(path: str, contact: Contact, manifest: Manifest) -> tuple[list[str], Callable[[str], str]]:
     """Return the field's values as text, and how they compare: e-mail and phone normalized, text without case."""
     field, part = manifest.field(path), ""
     values = contact.fields.get(path, ())

@@ -10,6 +10,7 @@ from services.contracts.app import Manifest
 from services.contracts.commands import Command
 from services.contracts.contact import SIDES, Side
 from services.contracts.envelope import derived
+from services.sync.core.issued import issued
 from services.sync.core.mapping import Config
 from services.sync.core.state import Decision, Half, Link, Record, Wait, WaitReason, Window, other
 
@@ -283,6 +284,7 @@ class Slice:
                 reason=reason,
                 lines=lines,
                 changed=replace(link, reconsider_at=None) != replace(before, reconsider_at=None),
+                writes=issued(before, link),
             )
         )
         return link
