@@ -12,7 +12,7 @@ import httpx2
 import msgspec
 
 from services.cli import ask
-from services.cli.failure import Failure
+from services.cli.failure import MISUSED, Failure
 from services.cli.output import complain, say
 from services.runtime.authorize import exchange
 from services.runtime.authorize.proof import (
@@ -48,6 +48,12 @@ async def logged_in(
     Returns tokens with every scope and a refresh token, and the settings that the answer told. `redirect` is the
     address that the app has for this client, where it insists on one.
     """
+    if way.registered and not (redirect or way.redirect):
+        raise Failure(
+            "The app leads only to a redirect address that the OAuth client has there. Say which: --redirect "
+            "http://localhost:8400/back, or an https address of yours.",
+            MISUSED,
+        )
     made = proof(os.urandom(RANDOM_BYTES), os.urandom(RANDOM_BYTES))
     way = msgspec.structs.replace(way, redirect=redirect or way.redirect)
     answer, where = await _answer(way, settings, client, made, browser=browser, port=port)
@@ -77,12 +83,14 @@ async def _answer(
         complain(f"A page that isn't the answer to this login came back, and was ignored: {foreign.reason}.")
 
     try:
-        path = urlsplit(way.redirect).path if _leads_here(way.redirect, port) else ""
-        async with landing(made, ignored, port, path or "/") as page:
+        here = _port_here(way.redirect)
+        comes = here is not None and port in (0, here)
+        path = urlsplit(way.redirect).path if comes else ""
+        async with landing(made, ignored, here if here is not None and comes else port, path or "/") as page:
             redirect = way.redirect or page.address
             login = login_url(way, settings, client.id, redirect, made)
             say(f"Log in and allow access here:\n\n  {login}\n")
-            if not browser or (way.redirect and not _leads_here(way.redirect, page.port)):
+            if not browser or (way.redirect and not comes):
                 say("Then copy the address that the browser was led to, even if it shows an error, and paste it here:")
                 return await _first(page, made), redirect
             opening = asyncio.create_task(asyncio.to_thread(_open, login))
@@ -97,12 +105,13 @@ async def _answer(
         ) from None
 
 
-def _leads_here(redirect: str, port: int) -> bool:
+def _port_here(redirect: str) -> int | None:
+    """The port of this machine that a redirect leads to; None if it leads elsewhere."""
     try:
         parts = urlsplit(redirect)
-        return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost") and parts.port == port
+        return parts.port if parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost") else None
     except ValueError:
-        return False
+        return None
 
 
 async def _first(page: Landing, made: Proof) -> Answer:

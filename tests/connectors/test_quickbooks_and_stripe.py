@@ -228,6 +228,47 @@ async def test_c5_a_merge_into_a_customer_with_the_same_address_moves_the_link(f
     assert TRASH not in firm.stripe()["ada@example.com"]["metadata"]
 
 
+async def test_c5_a_merge_into_a_customer_with_another_address_moves_the_link_too(firm: Firm) -> None:
+    firm.shop.dashboard.create(name="Ada King", email="ada@example.com")
+    await firm.until(lambda: "ada@example.com" in firm.quickbooks())
+    first = firm.quickbooks()["ada@example.com"]["Id"]
+    customer = firm.stripe()["ada@example.com"]["id"]
+    # The survivor is known by the webhook alone: met by a poll before, it would have a partner of its own.
+    polls = firm.books.faults.hold("GET", "/v3/*/cdc", times=None)
+    second = firm.books.hand.create("King, Ada", "office@example.com", GivenName="Ada", FamilyName="King")
+    firm.books.hand.merge(first, second)
+    paired = "SELECT count(*) FROM sync.link WHERE right_id = $1 AND left_id = $2 AND status = 'active'"
+    async with asyncio.timeout(20):
+        while await firm.running.store.fetchval(paired, second, customer) != 1:
+            await firm.books.webhooks.send(firm.http)
+            await asyncio.sleep(0.02)
+    firm.books.hand.update(second, PrimaryPhone={"FreeFormNumber": "+12025550199"})
+    await firm.until(lambda: firm.shop.customers[customer].get("phone") == "+12025550199")
+    polls.set()
+    await nothing_more(firm)
+    assert TRASH not in firm.shop.customers[customer]["metadata"]
+    assert [row["Id"] for row in firm.books.hand.everybody()] == [second]
+
+
+async def test_c5_a_merge_of_two_that_have_partners_leaves_one_partner_as_a_duplicate(firm: Firm) -> None:
+    firm.shop.dashboard.create(name="Ada King", email="ada@example.com")
+    firm.shop.dashboard.create(name="Ada at work", email="office@example.com")
+    await firm.until(lambda: len(firm.quickbooks()) == 2)
+    first, second = (firm.quickbooks()[f"{who}@example.com"]["Id"] for who in ("ada", "office"))
+    async with asyncio.timeout(20):
+        while await _told(firm, WAITING):  # noqa: ASYNC110 - polled
+            await asyncio.sleep(0.02)
+    firm.books.hand.merge(first, second)
+    duplicate = "SELECT count(*) FROM sync.link WHERE left_id = $1 AND status = 'duplicate'"
+    async with asyncio.timeout(20):
+        while await firm.running.store.fetchval(duplicate, firm.stripe()["ada@example.com"]["id"]) != 1:
+            await firm.books.webhooks.send(firm.http)
+            await asyncio.sleep(0.02)
+    await nothing_more(firm)
+    assert not [body for body in firm.stripe().values() if TRASH in body["metadata"]]
+    assert [row["Id"] for row in firm.books.hand.everybody()] == [second]
+
+
 async def test_p4_a_lost_answer_makes_no_second_customer(firm: Firm) -> None:
     firm.books.faults.drop("POST", "/v3/*/customer")
     firm.shop.dashboard.create(name="Ada King", email="ada@example.com")

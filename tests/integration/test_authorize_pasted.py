@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,8 +12,6 @@ import pytest
 
 from services.connectors.carddav.permissions import examine as examine_carddav
 from services.connectors.carddav.sandbox import CarddavSandbox
-from services.connectors.quickbooks.sandbox import QuickBooksSandbox
-from services.connectors.quickbooks.sandbox import serve as serve_quickbooks
 from services.connectors.served import serve
 from services.connectors.stripe.permissions import examine as examine_stripe
 from services.connectors.stripe.sandbox import StripeSandbox
@@ -144,23 +141,3 @@ async def test_g8_an_address_book_is_found_by_its_login(shell: Shell, tmp_path: 
             )
             found = await examine_carddav(lost)
         assert found.wrong
-
-
-async def test_g8_a_refresh_token_that_is_replaced_while_it_is_tried_is_kept(shell: Shell) -> None:
-    box = QuickBooksSandbox(rng=random.Random(5))
-    box.oauth.rotated_after = 0.0
-    async with serve_quickbooks(box) as url:
-        given = box.oauth.grant(box.realm)
-        shell.secrets += [box.oauth.client_secret, "RT1-"]
-        shell.environ |= {"BOOKS_CLIENT_ID": box.oauth.client_id, "BOOKS_CLIENT_SECRET": box.oauth.client_secret}
-        settings = {"realm_id": box.realm, "api_base": url, "token_url": f"{url}/token"}
-        where = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-        out = await shell.answer("authorize", "books", "--app", "quickbooks", *where, stdin=f"{given}\n\n")
-        assert "✓ A search" in out
-        # The one that was given is over by now: another login by it fails, the stored one works every time.
-        for _ in range(2):
-            again = await shell.answer("authorize", "books", stdin="\n\n")
-            assert "✓ A search" in again
-        over = await shell.run("authorize", "books", stdin=f"{given}\n\n")
-        assert over.status == 1
-        assert "✗ A search" in over.out

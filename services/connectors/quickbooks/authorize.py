@@ -13,6 +13,8 @@ WAY = OAuth2(
     beside="/connect/oauth2",
     scopes=("com.intuit.quickbooks.accounting",),
     basic=True,
+    # https://developer.intuit.com/app/developer/qbo/docs/develop/authentication-and-authorization/set-redirect-uri
+    registered=True,
     tells={"realmId": REALM},
     once_more="Disconnect the app in QuickBooks (Apps → My apps), then run this command again.",
 )

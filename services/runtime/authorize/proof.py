@@ -100,9 +100,8 @@ def answer(query: str, made: Proof) -> Answer:
         return Denied("access was denied at the login")
     if error:
         return Denied(f"the login ended with the error {_word(error)}")
-    told = tuple((name, values[0]) for name, values in sorted(given.items()) if len(values) == 1)
-    rest = tuple(each for each in told if each[0] not in ("state", "code"))
-    return Code(code, rest) if code else Foreign("it has no code")
+    told = tuple((name, given[name][0]) for name in sorted(given.keys() - {"state", "code"}) if len(given[name]) == 1)
+    return Code(code, told) if code else Foreign("it has no code")
 
 
 def pasted(text: str, made: Proof) -> Answer:

@@ -31,7 +31,6 @@ class Landing:
     """A page of this machine that waits for the answer to one login; what isn't that answer is told and ignored."""
 
     def __init__(self, port: int, made: Proof, ignored: Callable[[Foreign], None]) -> None:
-        self.port = port
         self.address = f"http://127.0.0.1:{port}/"
         """By number: what `localhost` leads to is anybody's guess (RFC 8252 section 8.3)."""
         self._made = made

@@ -53,6 +53,8 @@ class OAuth2(msgspec.Struct, frozen=True, kw_only=True):
     """The client shows who it is in a header (RFC 6749 section 2.3.1), not in the form."""
     redirect: str = ""
     """Where the app insists on leading to instead of this machine; then a person pastes the address."""
+    registered: bool = False
+    """It leads only to addresses that the client has there, and to no numbers: a person has to say which."""
     tells: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Parameters of the answer that say a setting of the account, such as the company that the person chose."""
     once_more: str = "Log in again, and allow access while you are away."
