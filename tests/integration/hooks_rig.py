@@ -18,10 +18,10 @@ from services.connectors.stripe.app import Stripe
 from services.ingest.app import application
 from services.ingest.body import Bodies, Room
 from services.ingest.hooks import Hooks
-from services.ingest.probes import Probes, schema_check
 from services.ingest.publish import Publisher
 from services.ingest.registry import Accounts
 from services.ingest.wish import Wishes
+from services.runtime.health import Health, schema_check
 from services.runtime.log import Log
 from services.runtime.metrics import Metrics
 from services.runtime.store import Store
@@ -88,7 +88,7 @@ class Rig:
             access=accessed(self.provider),
             wish=Wishes(store, seconds=wish_seconds),
         )
-        self.probes = Probes(log, schema_check(store), self.metrics)
+        self.probes = Health(self.metrics, {"log": log.ready, "schema": schema_check(store)})
         self.app = application(hooks, self.probes)
         transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=True)
         self.http = httpx2.AsyncClient(transport=transport, base_url="http://ingest.test")

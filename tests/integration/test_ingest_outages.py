@@ -9,8 +9,8 @@ import asyncpg
 import httpx2
 import pytest
 
-from services.ingest.probes import Probes, schema_check
 from services.ingest.registry import Accounts, Registered, RegistryUnavailableError, loader, opener
+from services.runtime.health import Health, schema_check
 from services.runtime.metrics import Metrics
 from services.runtime.secrets import Vault
 from services.runtime.store import Store
@@ -180,7 +180,7 @@ async def test_the_probes_tell_alive_from_ready(rig: Rig) -> None:
 
 async def test_a_database_without_our_schema_is_not_ready(rig: Rig, empty_database: str) -> None:
     async with Store.open(empty_database) as empty:
-        probes = Probes(rig.log, schema_check(empty), Metrics())
+        probes = Health(Metrics(), {"log": rig.log.ready, "schema": schema_check(empty)})
         assert (await probes.ready(_request())).status_code == 503
 
 

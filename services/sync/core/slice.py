@@ -168,7 +168,7 @@ class Slice:
         there = into is not None and not into.deleted and into.contact_id not in passed
         return [into] if into is not None and there else []
 
-    def merged_into(self, record: Record) -> list[Record]:
+    def absorbed(self, record: Record) -> list[Record]:
         """Return the contacts that the app says were merged into this one, unless they turned out to be there."""
         told = [each for each in self.records.values() if each.merged_into == record.contact_id]
         return [each for each in told if each.account == record.account and not (each.live and each.looking is None)]

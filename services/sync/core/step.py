@@ -101,7 +101,7 @@ def _is_heir(state: Slice, config: Config, link: Link) -> bool:
     """Whether a link of a contact that was merged into this half-link's takes it up, or may: then that is decided."""
     side: Side = "left" if link.left.contact_id is not None else "right"
     record = state.record(config, side, link.half(side))
-    for merged in [] if record is None else state.merged_into(record):
+    for merged in [] if record is None else state.absorbed(record):
         theirs = state.link_of(config, side, merged.contact_id)
         if theirs is None or not theirs.paired or theirs.status not in ("active", "tombstone"):
             continue
