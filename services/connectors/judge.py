@@ -11,7 +11,7 @@ from services.connectors.desk import Desk
 from services.connectors.entry import Entry
 from services.connectors.pacing import pause_after
 from services.connectors.publish import an_order, written
-from services.connectors.verdicts import UNANSWERED
+from services.connectors.verdicts import UNANSWERED, verdict_on
 from services.contracts.app import Gone, Seen, Trouble, Verdict
 from services.contracts.commands import Create, Update, Write
 from services.contracts.receipts import (
@@ -45,12 +45,17 @@ class Judge:
         *,
         asked: bool = False,
         again: bool = True,
+        counted: bool = False,
     ) -> None:
         """Follow what an answer means for the entry.
 
         `asked`: it answers a question about the write, not the write. `again`: a lost guard may be tried once more.
+        `counted`: it answers a request of several writes, whose trouble already counts for the account's health.
         """
-        verdict = await self._desk.heard(answer)
+        if counted and isinstance(answer, Trouble):
+            verdict: Verdict | None = verdict_on(answer, self._desk.app.manifest)
+        else:
+            verdict = await self._desk.heard(answer)
         now = self._desk.clock.now()
         match answer:
             case Written():

@@ -49,8 +49,10 @@ class Bucket:
 
 
 class Buckets:
-    """An account's two buckets of the worker: looks and finds, and writes; the poller has its own."""
+    """An account's buckets of the worker: looks and finds, writes, and several at once; the poller has its own."""
 
     def __init__(self, pace: Pace, now: float) -> None:
         self.read = Bucket(pace.read, pace.burst, now)
         self.write = Bucket(pace.write, pace.burst, now)
+        self.batch = Bucket(pace.batch, 1, now) if pace.batch else None
+        """Requests with several writes; None: they have no limit of their own."""

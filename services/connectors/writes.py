@@ -7,7 +7,7 @@ only asked about, never repeated: a repetition may write.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -17,22 +17,19 @@ from services.connectors import entry as entries
 from services.connectors import ledger
 from services.connectors.desk import Desk
 from services.connectors.entry import Entry
+from services.connectors.group import FRESH, Group, attempt_of, refusal
 from services.connectors.health import still_away
 from services.connectors.judge import Judge
 from services.connectors.publish import microseconds
 from services.contracts.app import Ability, Trouble
 from services.contracts.commands import Create, Write
 from services.contracts.receipts import DeferralReason, Deferred, Unknown, Written
-from services.runtime.app import Attempt
 from services.runtime.log.errors import is_passing
-from services.runtime.store import Connection
 
 OPEN = ("pending", "unknown")
 TELL_AFTER = timedelta(minutes=1)
 _TELL_EVERY = 10.0
 _AT_ONCE = 100
-FRESH = 10.0
-"""Seconds for which the answer that an address is free counts: creates decided earlier are checked first."""
 NEVER = float("inf")
 
 
@@ -42,9 +39,10 @@ class WriteLane:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._judge = Judge(desk)
+        self._group = Group(desk, self._judge)
         self._told = -NEVER
         self._clean = False
-        self._flying: dict[asyncio.Task[None], ledger.Place] = {}
+        self._flying: dict[asyncio.Task[None], tuple[ledger.Place, ...]] = {}
         """Whose answer isn't recorded yet, up to the manifest's `parallel`; none of them is begun a second time."""
         self._bug: Exception | None = None
         self.landed: Callable[[], None] = lambda: None
@@ -87,22 +85,31 @@ class WriteLane:
             raise
         if isinstance(claimed, float):
             return claimed
-        entry, send = claimed
+        found, send = claimed
         if not send and (delay := desk.buckets.read.delay(desk.clock.monotonic())):
             return delay
         if desk.app.manifest.parallel > 1:
-            flight = asyncio.create_task(self._fly(entry, send=send), name=f"write-{desk.account}")
-            self._flying[flight] = (entry.link, entry.side)
+            flight = asyncio.create_task(self._fly(found, send=send), name=f"write-{desk.account}")
+            self._flying[flight] = tuple((entry.link, entry.side) for entry in found)
             return 0.0
         self._clean = False  # until the answer is recorded
-        await (self._send(entry) if send else self._prove(entry))
+        await self._answered(found, send=send)
         self._clean = True
         return 0.0
 
-    async def _fly(self, entry: Entry, *, send: bool) -> None:
-        """Send or ask, and record the answer. What fails in between is put in doubt by the next step."""
+    async def _answered(self, found: Sequence[Entry], *, send: bool) -> None:
+        """Send or ask, and record the answers."""
+        if not send:
+            await self._prove(found[0])
+        elif len(found) == 1:
+            await self._send(found[0])
+        else:
+            await self._group.send(found)
+
+    async def _fly(self, found: Sequence[Entry], *, send: bool) -> None:
+        """Send or ask, and record the answers. What fails in between is put in doubt by the next step."""
         try:
-            await (self._send(entry) if send else self._prove(entry))
+            await self._answered(found, send=send)
         except Exception as error:  # noqa: BLE001 - the lane's next step raises it
             self._clean = False
             if not is_passing(error):
@@ -123,27 +130,30 @@ class WriteLane:
             await asyncio.wait(flying)
             raise
 
-    async def _claim(self, now: datetime) -> tuple[Entry, bool] | float:
-        """The next entry, and whether to send it or to ask about it; or seconds to rest. Deferrals happen here."""
+    async def _claim(self, now: datetime) -> tuple[Sequence[Entry], bool] | float:
+        """What is next, and whether to send it or to ask about it; or seconds to rest. Deferrals happen here.
+
+        Several entries go into one request.
+        """
         desk = self._desk
         async with desk.transaction() as tx:
-            busy = list(self._flying.values())
+            busy = [place for places in self._flying.values() for place in places]
             found = await ledger.due(tx, desk.account, OPEN, now, but=busy)
             if not found:
                 moment = await ledger.next_due(tx, desk.account, OPEN, but=busy)
                 return NEVER if moment is None else max(0.001, (moment - now).total_seconds())
             entry = found[0]
-            refusal = await self._refusal(tx, entry)
-            if entry.state == "pending" and refusal is not None:
-                await self._judge.settle(tx, entry, Deferred(reason=refusal, attempted=entry.attempted))
+            refused = await refusal(tx, entry)
+            if entry.state == "pending" and refused is not None:
+                await self._judge.settle(tx, entry, Deferred(reason=refused, attempted=entry.attempted))
                 return 0.0
             if entry.state == "pending" and entry.proving:
                 doubt = entries.doubtful(entry, now, now, "an earlier create of this link isn't proved yet")
                 await ledger.save(tx, entry, doubt)
                 entry = doubt
             if entry.state == "unknown":
-                if refusal is not None or not self._repeatable(entry, now):
-                    return entry, False
+                if refused is not None or not self._repeatable(entry, now):
+                    return (entry,), False
                 after = entries.repeating(entry)
             elif entries.effective(entry, desk.app.manifest) is None and entry.made is not None:
                 await self._judge.settle(
@@ -153,14 +163,7 @@ class WriteLane:
             else:
                 after = entries.sending(entry, now)
             await ledger.save(tx, entry, after)
-            return after, True
-
-    async def _refusal(self, tx: Connection, entry: Entry) -> DeferralReason | None:
-        """Why the command may not be sent now (P11); None if it may."""
-        permit = await ledger.permit(tx, entry.aim.connection)
-        if permit is None or entry.aim.config_version < permit.version:
-            return "config"
-        return "paused" if permit.paused else None
+            return (after, *await self._group.claim(tx, entry, [*busy, (entry.link, entry.side)], now)), True
 
     def _repeatable(self, entry: Entry, now: datetime) -> bool:
         manifest = self._desk.app.manifest
@@ -170,10 +173,6 @@ class WriteLane:
             and entry.sent_at is not None
             and (now - entry.sent_at).total_seconds() < manifest.key_lifetime
         )
-
-    def _attempt(self, entry: Entry, sent: int) -> Attempt:
-        first = entry.sent_at if sent else None
-        return Attempt(key=entry.key, n=sent, first=None if first is None else microseconds(first))
 
     async def _send(self, entry: Entry) -> None:
         """Send what was claimed, once."""
@@ -185,7 +184,7 @@ class WriteLane:
         if waited > FRESH and await self._is_called_off(entry, command):
             return
         desk.buckets.write.take(desk.clock.monotonic())
-        attempt = self._attempt(entry, entry.attempt - 1)
+        attempt = attempt_of(entry, entry.attempt - 1)
         answer, ms = await desk.call("write", desk.app.write(desk.access, command, attempt))
         desk.log.info(
             "write_sent",
@@ -232,7 +231,7 @@ class WriteLane:
         if command is None or desk.access is None:
             raise AssertionError("an entry in doubt has something that was sent")
         desk.buckets.read.take(desk.clock.monotonic())
-        attempt = self._attempt(entry, max(1, entry.attempt))
+        attempt = attempt_of(entry, max(1, entry.attempt))
         answer, ms = await desk.call("settle", desk.app.settle(desk.access, command, attempt))
         desk.log.info("write_asked_about", link=entry.link, side=entry.side, outcome=_name(answer), duration_ms=ms)
         if isinstance(answer, Written):

@@ -108,6 +108,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """Looks and finds."""
     write: float
     burst: int = 1
+    batch: float = 0.0
+    """Requests with several writes in them, on top of what `write` says of any request; 0: no limit of their own."""
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +151,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: Mapping[int | str, Verdict] = msgspec.field(default_factory=dict)
     """HTTP status or the app's error code -> verdict, where it differs from the defaults."""
     batch: int = 1
+    """Writes of one account that go into one request, where the app takes several (`Batches`)."""
     parallel: int = 1
     """Writes to one account that may be under way at once; 1 where the app wants them one after the other."""
     merge_window: float = 2.0

@@ -103,6 +103,21 @@ class App(Protocol):
 
 
 @runtime_checkable
+class Batches(Protocol):
+    """What an app has besides if it takes several writes in one request. Having it is the declaration."""
+
+    async def write_all(
+        self, access: Access, writes: Sequence[tuple[Write, Attempt]]
+    ) -> Sequence[Written | Unchanged | Refused | Stale | Trouble] | Trouble:
+        """Send these writes once, in one request: 2 to `manifest.batch`, none of them sent before.
+
+        Returns an answer for each, in their order; `Trouble` if there is one for the request as a whole. What needs
+        more than that request is answered with `Trouble` whose verdict is RETRY: it is then sent by itself.
+        """
+        ...
+
+
+@runtime_checkable
 class Prepares(Protocol):
     """What an app has besides if `verify` needs keys that its own servers publish. Having it is the declaration."""
 

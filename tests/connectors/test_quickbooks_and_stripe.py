@@ -269,6 +269,24 @@ async def test_c5_a_merge_of_two_that_have_partners_leaves_one_partner_as_a_dupl
     assert [row["Id"] for row in firm.books.hand.everybody()] == [second]
 
 
+async def test_many_customers_go_in_few_requests_and_a_lost_answer_doubles_none(firm: Firm) -> None:
+    emails = [f"c{n}@example.com" for n in range(25)]
+    firm.books.hand.employ("Customer 7")
+    for n, email in enumerate(emails):
+        firm.shop.dashboard.create(name=f"Customer {n}", email=email)
+    await firm.until(lambda: set(firm.quickbooks()) == set(emails), 60)
+    await nothing_more(firm)
+    assert firm.quickbooks()["c7@example.com"]["DisplayName"] == "Customer 7 (c7@example.com)"
+    firm.books.faults.drop("POST", "/v3/*/batch")
+    for body in list(firm.stripe().values()):
+        firm.shop.dashboard.update(body["id"], phone="+12025550100")
+    changed = "PrimaryPhone"
+    await firm.until(lambda: all(changed in row for row in firm.quickbooks().values()), 60)
+    await nothing_more(firm)
+    assert len(firm.books.requests.to("POST", "/v3/*/batch")) > 2
+    assert len(firm.quickbooks()) == len(emails)
+
+
 async def test_p4_a_lost_answer_makes_no_second_customer(firm: Firm) -> None:
     firm.books.faults.drop("POST", "/v3/*/customer")
     firm.shop.dashboard.create(name="Ada King", email="ada@example.com")

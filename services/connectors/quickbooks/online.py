@@ -6,7 +6,7 @@ from services.connectors.quickbooks import feed, lookup, manifest, settle, verif
 from services.connectors.quickbooks.client import Client
 from services.connectors.quickbooks.customer import Customer
 from services.connectors.quickbooks.manifest import REALM
-from services.connectors.quickbooks.write import Writer
+from services.connectors.quickbooks.write import Writer, write_all
 from services.contracts.app import CursorLost, Delivery, Gone, Manifest, Page, Reading, Rejected, Seen, Trouble, Wake
 from services.contracts.commands import Write
 from services.contracts.receipts import Refused, Stale, Unchanged, Written
@@ -66,6 +66,13 @@ class QuickBooks:
     ) -> Written | Unchanged | Refused | Stale | Trouble:
         """Send one write once, under the SyncToken that it was decided on."""
         return await Writer(self._client(access), attempt).write(command)
+
+    async def write_all(
+        self, access: Access, writes: Sequence[tuple[Write, Attempt]]
+    ) -> Sequence[Written | Unchanged | Refused | Stale | Trouble] | Trouble:
+        """Send several writes in one request; what that can't do is answered `alone`, and goes by itself."""
+        client = self._client(access)
+        return await write_all(client, writes)
 
     async def settle(
         self, access: Access, command: Write, attempt: Attempt

@@ -1,18 +1,24 @@
 """Customers written: made with our mark under a name nobody else has, changed under their SyncToken."""
 
-from services.connectors.quickbooks import body, lookup
+from collections.abc import Sequence
+
+from services.connectors.quickbooks import batch, body, lookup
+from services.connectors.quickbooks.batch import Post
 from services.connectors.quickbooks.client import Answer, Client, Failure
 from services.connectors.quickbooks.customer import Customer, Json, addresses, customer, remembered, text
 from services.connectors.quickbooks.error import NOT_FOUND, STALE, TAKEN, before_write, unreadable
-from services.connectors.quickbooks.manifest import NAME_LENGTH
+from services.connectors.quickbooks.manifest import MANIFEST, NAME_LENGTH
 from services.connectors.quickbooks.name import candidates
-from services.contracts.app import Gone, Trouble
+from services.connectors.verdicts import verdict_on
+from services.contracts.app import Gone, Trouble, Verdict
 from services.contracts.commands import Create, Tag, Untag, Update, Write
 from services.contracts.envelope import derived
 from services.contracts.receipts import Refused, Stale, Unchanged, Written
 from services.runtime.app import Attempt
 
 GONE = Refused(reason="The customer isn't in QuickBooks any more, or is inactive.", code="gone", gone=True)
+ALONE = Trouble(key="alone", detail="It takes more than one request, and is sent by itself.")
+"""Nothing of the write was carried out yet."""
 _PATH = "customer"
 
 
@@ -34,6 +40,37 @@ class Writer:
                 return await self._update(command)
             case Tag() | Untag():
                 return Refused(reason="QuickBooks has no labels for customers.", code="no_tags")
+
+    def opening(self, command: Write) -> Post | None:
+        """Return the request that a write begins with; None if something has to be read before, or nothing is sent."""
+        if self._attempt.n:
+            return None
+        match command:
+            case Create() | Update() if body.unwritable(command.fields):
+                return None
+            case Create():
+                built = body.new(command.fields, command.aim.link)
+                if isinstance(built, Refused):
+                    return None
+                given, wanted = built
+                name = next(iter(names_for(wanted, command)), None)
+                return None if name is None else self._request({**given, "DisplayName": name}, name)
+            case Update():
+                known = remembered(command.object)
+                if known is None or known.id != command.contact_id or known.guard != command.guard:
+                    return None
+                changes = body.changed(known.raw, command.fields)
+                name = changes.get("DisplayName")
+                # Another name may be taken: which one it can have is found out by itself.
+                if not changes or name is not None:
+                    return None
+                return self._request({"Id": known.id, "SyncToken": known.guard, "sparse": True, **changes}, known.guard)
+            case Tag() | Untag():
+                return None
+
+    def opened(self, answer: Answer | Failure | Trouble) -> Written | Refused | Trouble:
+        """Return what the answer to the opening says; `alone` if the write has to go on by itself."""
+        return ALONE if isinstance(answer, Failure) and answer.key == TAKEN else self._written(answer)
 
     async def _create(self, command: Create) -> Written | Refused | Trouble:
         built = body.new(command.fields, command.aim.link)
@@ -133,8 +170,11 @@ class Writer:
         https://blogs.intuit.com/2015/04/06/15346: a repeated one gets the first one's answer. How long it is
         remembered isn't said, so that nothing here relies on it.
         """
-        ident = derived("quickbooks", self._attempt.key, what)
-        return await self._client.ask("POST", _PATH, {"requestid": ident}, given)
+        request = self._request(given, what)
+        return await self._client.ask("POST", _PATH, {"requestid": request.ident}, request.given)
+
+    def _request(self, given: Json, what: str) -> Post:
+        return Post(ident=derived("quickbooks", self._attempt.key, what), given=given)
 
     def _written(self, answer: Answer | Failure | Trouble) -> Written | Refused | Trouble:
         match answer:
@@ -152,6 +192,31 @@ class Writer:
         if found is None:
             return unreadable()
         return Written(contact_id=found.id, seen=found.observation(), ms=answer.ms, replayed=self._attempt.n > 0)
+
+
+async def write_all(
+    client: Client, writes: Sequence[tuple[Write, Attempt]]
+) -> Sequence[Written | Unchanged | Refused | Stale | Trouble] | Trouble:
+    """Send the first requests of these writes in one; `Trouble` if that failed as a whole.
+
+    Of what isn't among them nothing is sent, as if it had been tried in vain: it goes by itself next time.
+    """
+    writers = [Writer(client, attempt) for _, attempt in writes]
+    openings = [writer.opening(command) for writer, (command, _) in zip(writers, writes, strict=True)]
+    posts = [each for each in openings if each is not None]
+    answers = await batch.post(client, posts) if posts else []
+    if isinstance(answers, Failure) and verdict_on(answers.trouble(), MANIFEST) is Verdict.REFUSE:
+        # Which item it is about isn't said, if it is about any.
+        return [ALONE] * len(writes)
+    if isinstance(answers, Failure):
+        return answers.trouble()
+    if isinstance(answers, Trouble):
+        return answers
+    told = iter(answers)
+    return [
+        ALONE if opening is None else writer.opened(next(told))
+        for writer, opening in zip(writers, openings, strict=True)
+    ]
 
 
 def names_for(wanted: str, command: Create) -> list[str]:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from services.connectors.quickbooks.sandbox.batch import carried_out
 from services.connectors.quickbooks.sandbox.customers import Customers
 from services.connectors.quickbooks.sandbox.fault import Drop, Effect, Fail, Faults, Hold
 from services.connectors.quickbooks.sandbox.journal import Received, Requests
@@ -20,7 +21,7 @@ from services.connectors.quickbooks.sandbox.quota import Quota
 from services.connectors.quickbooks.sandbox.refusal import ApiError, GatewayError, Json
 from services.connectors.served import ABORT
 
-_PATH = re.compile(r"/v3/company/([0-9]+)/(customer|query|cdc)(?:/([^/]+))?\Z")
+_PATH = re.compile(r"/v3/company/([0-9]+)/(customer|query|cdc|batch)(?:/([^/]+))?\Z")
 LOGIN = "/connect/oauth2"
 _LEAST_MINOR = 75
 
@@ -116,7 +117,7 @@ class Server:
             if found[1] != realm:
                 raise GatewayError(403, "3100", "ApplicationAuthorizationFailed")
             books = self._companies[realm]
-            with books.quota.taken():
+            with books.quota.taken(batch=found[2] == "batch"):
                 return self._once(received, books.customers, realm, found)
         except ApiError as error:
             return error.status, error.body(time)
@@ -129,8 +130,13 @@ class Server:
             received.outcome = "replayed"
             return self._replies[key]
         try:
-            answer = 200, {**_done(received, customers, found[2], found[3]), "time": customers.time()}
-            received.executed = received.method == "POST"
+            if found[2] == "batch":
+                told, changes = carried_out(customers, _asked(received))
+                received.executed = changes > 0
+            else:
+                told = _done(received, customers, found[2], found[3])
+                received.executed = received.method == "POST"
+            answer = 200, {**told, "time": customers.time()}
         except ApiError as error:
             answer = error.status, error.body(customers.time())
         if key[1]:
@@ -151,10 +157,23 @@ class Dropped(Response):
             pass
 
 
-def _done(received: Received, customers: Customers, what: str, ident: str | None) -> Json:
-    params = received.params
-    if not params.get("minorversion", "").isdigit() or int(params["minorversion"]) < _LEAST_MINOR:
+def _asked(received: Received) -> Any:
+    """The body of a batch."""
+    _recent(received)
+    if received.method != "POST":
+        raise ApiError("500", "Unsupported Operation")
+    return _body(received.body)
+
+
+def _recent(received: Received) -> None:
+    version = received.params.get("minorversion", "")
+    if not version.isdigit() or int(version) < _LEAST_MINOR:
         raise ApiError("2010", "minorversion is 75 or higher")
+
+
+def _done(received: Received, customers: Customers, what: str, ident: str | None) -> Json:
+    _recent(received)
+    params = received.params
     match received.method, what:
         case "GET", "customer" if ident is not None:
             return {"Customer": customers.get(ident)}
