@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from services.connectors.google_contacts.lookup import WARM
 from services.connectors.google_contacts.sandbox import GoogleSandbox
+from services.connectors.group import FRESH
 from services.connectors.quickbooks.sandbox import QuickBooksSandbox
 from services.connectors.stripe.sandbox import StripeSandbox
 from tests.faults.account import TRASH, Account, Looked, Row
@@ -114,7 +116,11 @@ class Office:
         return set().union(*(numbers_in(each.body) for each in self.sandbox.requests.writes()))
 
     def was_unseen(self, email: str) -> bool:
-        """Whether each contact of contactsync's with that address was made before lists showed the other ones."""
+        """Whether nothing that contactsync could have asked showed the others with that address before it made its own.
+
+        A search shows what was visible when its cache was last warmed; that and the create may be `WARM` and `FRESH`
+        seconds apart, and no more.
+        """
         firsts = {
             person["resourceName"]: self.sandbox.people._states[person["resourceName"]][0]
             for person in self.sandbox.hand.everybody()
@@ -122,7 +128,12 @@ class Office:
         }
         ours = [state for state in firsts.values() if state.person is not None and state.person.get("clientData")]
         others = [state for state in firsts.values() if state not in ours]
-        return bool(ours) and len(ours) == 1 and all(ours[0].at < other.visible_at for other in others)
+        if len(ours) != 1:
+            return False
+        searches = self.sandbox.requests.to("GET", "*people:searchContacts")
+        warmed = [each.at for each in searches if not each.params.get("query") and each.at < ours[0].at]
+        asked = max([*warmed, ours[0].at - WARM - FRESH])
+        return all(asked < other.visible_at for other in others)
 
     def _find(self, email: str) -> dict[str, Any] | None:
         return next((person for person in self.sandbox.hand.everybody() if _address(person) == email), None)

@@ -226,9 +226,7 @@ def _excuse(home: House, finding: Finding) -> str:
     """Why nobody could have done better; nothing where somebody could."""
     right = home.pairs[int(finding.connection[1:])][1]
     if finding.kind == "duplicates" and isinstance(right, Office) and right.was_unseen(finding.email):
-        return (
-            "when contactsync made it, Google showed nobody the contact that was there (SEMANTICS C3: it asks before)"
-        )
+        return "when contactsync last asked before making it, Google didn't show the other one yet (C3)"
     asked = any('"write_asked_about"' in line and '"stale"' in line and '"right"' in line for line in finding.traces)
     if finding.kind == "lost" and isinstance(right, Books | Book) and asked:
         return "the answer to a write was lost, and where an app has no place for our mark the value decides (P4)"

@@ -14,8 +14,8 @@ from services.contracts.contact import Order
 
 BATCH = 200
 """Most names of one getBatchGet (discovery document)."""
-WARM = 30.0
-"""Seconds after which the search's cache is warmed again."""
+WARM = 10.0
+"""Seconds after which the search's cache is warmed again, as a find counts for so long; each warming is a request."""
 _FOUND = 30
 """Most results of a search (discovery document)."""
 _CLOCKS_APART = 300_000_000
