@@ -17,6 +17,7 @@ from tests.faults.accounts import Books, Office, Shop
 from tests.faults.book import Book
 from tests.faults.generator import Generator
 from tests.faults.house import House, house
+from tests.faults.logs import leaks
 from tests.faults.model import Model
 from tests.faults.rest import moves, rest
 from tests.faults.schedule import Schedule
@@ -66,6 +67,8 @@ class Run:
     """Values that contactsync wrote to the other side; the others were coalesced, or overruled before."""
     writes: int = 0
     cut: int = 0
+    logged: int = 0
+    """Lines of logs, all of which were read for contacts' data and secrets."""
     quotas: dict[str, str] = field(default_factory=dict)
     stale: list[str] = field(default_factory=list)
 
@@ -177,6 +180,9 @@ async def _told(home: House, generator: Generator, storm: Storm, model: Model, m
     for finding in verdict.findings[:_SHOWN]:
         finding.traces = await _traces(home, finding)
         finding.excuse = _excuse(home, finding)
+    hooks = [f"whsec_{account.name}" for account in home.shops]
+    made.logged, leaked = leaks(home.roles.folder, [*home.secrets.values(), *hooks])
+    verdict.findings += leaked
     made.changes, made.faults, made.seconds, made.points = generator.counts, storm.counts, storm.seconds, storm.points
     made.exits, made.skews, made.recoveries = home.roles.exits, home.roles.skewed, home.roles.recoveries
     made.own_ends = home.roles.own_ends

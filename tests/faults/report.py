@@ -82,7 +82,8 @@ def report(run: Run, *, traces: bool = True) -> str:
         (
             f"Clocks: {', '.join(f'{count} starts {ahead:+d} s' for ahead, count in sorted(run.skews.items()))}. "
             f"Connections reset by proxies: {run.cut}. Messages that can't be read: {run.poisoned} put into the log, "
-            f"{run.parked} parked; {run.refused} unreadable webhooks refused."
+            f"{run.parked} parked; {run.refused} unreadable webhooks refused. "
+            f"Lines logged: {run.logged}, with a contact's data or a secret in them: {run.verdict.count('leaked')}."
         ),
         "",
         (
