@@ -77,6 +77,13 @@ $(READY): .venv/.uv requirements/dev.lock requirements/build.lock pyproject.toml
 faults: $(READY) ## kill -9, outages and lies while people work; QUICK=1 for a small one, SEED=… for a certain one
 	@$(PY) -m tests.faults $(if $(filter-out 0,$(QUICK)),--quick) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: soak neighbours
+soak: $(READY) ## people at work for half an hour: the rate held, latency, memory; MINUTES=… RATE=…
+	@$(PY) -m tests.faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(ARGS)
+
+neighbours: $(READY) ## what one sick account does to the others' latency
+	@$(PY) -m tests.faults.neighbours $(ARGS)
+
 .PHONY: docs
 docs: $(READY) ## the pages on apps, docs/apps, from what the apps declare
 	@$(PY) -m services.cli.pages docs/apps

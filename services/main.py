@@ -38,6 +38,7 @@ from services.runtime.store import Store
 from services.runtime.store.embedded import AlreadyRunning, EmbeddedPostgres
 from services.runtime.store.migrate import check, migrate
 from services.runtime.tokens import StoreKeeper
+from services.runtime.tracing.export import exported
 from services.runtime.upkeep import keep_log, keep_time, measure
 from services.sync.service import Sync
 
@@ -228,7 +229,7 @@ def _ingest(
 ) -> set[asyncio.Task[Any]]:
     store, settings = installation.store, installation.settings
     accounts = Accounts(loader(store, opener(installation.vault)))
-    publisher = Publisher(installation.log)
+    publisher = Publisher(installation.log, store=store)
 
     def access(registered: Registered) -> Access:
         return Access(
@@ -280,7 +281,10 @@ async def run(settings: Settings, roles: frozenset[str], apps: frozenset[str] | 
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     try:
-        async with installed(settings) as installation:
+        async with (
+            exported(settings.traces, ratio=settings.traces_ratio, instance=holder_of(settings)),
+            installed(settings) as installation,
+        ):
             structlog.get_logger().info("started", roles=",".join(sorted(roles)), listen=settings.listen)
             await serve_roles(installation, roles, stop, apps=apps, listener=listener, health_listener=health_listener)
     finally:

@@ -8,7 +8,19 @@ from typing import Annotated, Literal, get_args
 
 import cyclopts
 
-from services.cli import by_hand, control, explain, files
+from services.cli import (
+    by_hand,
+    control,
+    explain,
+    export,
+    files,
+    forget,
+    import_archive,
+    planning,
+    replay,
+    revert,
+    upkeep,
+)
 from services.cli.failure import MISUSED, Failure
 from services.connectors import discover
 from services.runtime.settings import load
@@ -32,12 +44,15 @@ app = cyclopts.App(
 )
 held = cyclopts.App(name="held", help="Changes that wait for a person's yes.")
 app.command(held)
-log = cyclopts.App(name="log", help="The log that messages travel in.")
-app.command(log)
-keys = cyclopts.App(name="keys", help="The keys that seal the stored credentials.")
-app.command(keys)
 by_hand.register(app)
+upkeep.register(app)
 explain.register(app)
+export.register(app)
+import_archive.register(app)
+forget.register(app)
+replay.register(app)
+revert.register(app)
+planning.register(app)
 
 
 @app.command
@@ -97,20 +112,6 @@ async def check(file: Path, /, *, offline: Annotated[bool, cyclopts.Parameter(ne
         Ask no app, such as Stripe for its plans.
     """
     return await files.check_file(file, offline=offline)
-
-
-@app.command
-async def apply(file: Path, /, *, offline: Annotated[bool, cyclopts.Parameter(negative=())] = False) -> int:
-    """Put a connections file into force, and say what that changed.
-
-    Parameters
-    ----------
-    file
-        The YAML file.
-    offline
-        Ask no app, such as Stripe for its plans.
-    """
-    return await files.apply_file(file, offline=offline)
 
 
 @app.command
@@ -274,47 +275,3 @@ async def resume(connection: str, /) -> int:
         Its name in the file.
     """
     return await control.resume(connection)
-
-
-@app.command
-async def migrate(*, restored: Annotated[bool, cyclopts.Parameter(negative=())] = False) -> int:
-    """Bring the database's schema up to this version, and make the topics that the log lacks.
-
-    Parameters
-    ----------
-    restored
-        The database was restored from a copy. Stop every contactsync first; then writes that the copy holds as
-        unanswered are looked into before anything else is written to their contacts.
-    """
-    return await control.migrate_store(restored=restored)
-
-
-@keys.command(name="show")
-async def keys_show() -> int:
-    """Tell which keys there are, and how much each has sealed."""
-    from services.cli import keys as sealing  # noqa: PLC0415 - as status
-
-    return await sealing.show()
-
-
-@keys.command(name="rotate")
-async def keys_rotate() -> int:
-    """Seal every stored credential and token with a new key; ended in the middle, it goes on the next time.
-
-    Without CONTACTSYNC_SECRET_KEY, the new key is made now, and a running contactsync has it at once. Otherwise put
-    the new key on a line before the old one in CONTACTSYNC_SECRET_KEY wherever contactsync runs, then run this.
-    """
-    from services.cli import keys as sealing  # noqa: PLC0415 - as status
-
-    return await sealing.rotate_keys()
-
-
-@log.command(name="adopt")
-async def log_adopt() -> int:
-    """Go on with the log that is there now, though it isn't the one worked on before, or has lost messages.
-
-    Every account is read again from start to end.
-    """
-    from services.cli.log import adopt  # noqa: PLC0415 - as status
-
-    return await adopt()

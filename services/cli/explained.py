@@ -88,7 +88,7 @@ async def explain(asked: Asked, *, as_json: bool) -> int:
 async def _answer(database: Database, asked: Asked) -> Answer:
     await connections(database, asked.connection)
     now: datetime = await database.fetchval("SELECT now()")
-    window = Window(since=_since(asked.since, now), most=asked.limit)
+    window = Window(since=since_of(asked.since, now), most=asked.limit)
     configs = await read_configs(database, manifests())
     found = await meant(database, configs, asked.what, asked.connection)
     explanations = [
@@ -140,7 +140,8 @@ def _is_uuid(word: str) -> bool:
     return True
 
 
-def _since(text: str | None, now: datetime) -> datetime | None:
+def since_of(text: str | None, now: datetime) -> datetime | None:
+    """Return the moment that a person means by a span before `now`, or by a time."""
     if text is None:
         return None
     span = _SPAN.fullmatch(text.strip())

@@ -52,7 +52,12 @@ def _sentence(error: BaseException) -> str:
             return f"The PostgreSQL at {PREFIX}STORE_URL has no database of that name. Create it, or name another."
         case asyncpg.InsufficientPrivilegeError():
             return f"The PostgreSQL user of {PREFIX}STORE_URL lacks a right. It has to own its database."
-        case asyncpg.PostgresConnectionError() | asyncpg.CannotConnectNowError() | asyncpg.TooManyConnectionsError():
+        case (
+            asyncpg.PostgresConnectionError()
+            | asyncpg.CannotConnectNowError()
+            | asyncpg.TooManyConnectionsError()
+            | asyncpg.InternalClientError()  # what asyncpg raises if the server goes while a connection is given back
+        ):
             return f"The PostgreSQL takes no connection now ({type(error).__name__}). Try again in a moment."
         case asyncpg.ClientConfigurationError():
             return (

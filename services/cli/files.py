@@ -74,7 +74,7 @@ class Stored:
 
 async def check_file(file: Path, *, offline: bool = False) -> int:
     """Print the file's problems; the exit status says whether it can be applied. `offline`: no app is asked."""
-    checked = await _checked(file, offline=offline)
+    checked = await checked_file(file, offline=offline)
     if checked.config is None:
         return FAILED
     accounts, connections = len(checked.config.accounts), len(checked.config.connections)
@@ -82,17 +82,25 @@ async def check_file(file: Path, *, offline: bool = False) -> int:
     return 0
 
 
-async def apply_file(file: Path, *, offline: bool = False) -> int:
-    """Check the file, put it into force, print what that changed. `offline`: no app is asked."""
-    checked = await _checked(file, offline=offline)
+async def apply_file(file: Path, *, offline: bool = False, plan: str | None = None) -> int:
+    """Check the file, put it into force, print what that changed. `offline`: no app is asked.
+
+    `plan`: the id of a plan that a person has seen; without one, a file that would do much waits for it (G3).
+    """
+    checked = await checked_file(file, offline=offline)
     if checked.config is None:
         complain(f"{file} has errors: nothing was changed.")
         return FAILED
     settings = load()
     key = settings.secret_key.get_secret_value() if settings.secret_key else None
+    from services.cli import planned  # noqa: PLC0415 - `check` works without sync's core
+
     async with opened(settings) as store:
+        yes = await planned.approved(store, settings, checked.config, str(file), plan)
+        if yes is None:
+            return FAILED
         sealed = vault(key, settings.data_dir, bundled_store=settings.bundled_store)
-        made = await apply(store, sealed, checked.config, by=person(), now=SystemClock().now())
+        made = await apply(store, sealed, checked.config, by=person(), now=SystemClock().now(), after=yes.after)
     match made:
         case NotApplicable(reasons):
             for reason in reasons:
@@ -104,7 +112,8 @@ async def apply_file(file: Path, *, offline: bool = False) -> int:
             return 0
 
 
-async def _checked(file: Path, *, offline: bool) -> Checked:
+async def checked_file(file: Path, *, offline: bool) -> Checked:
+    """Check the file and print its problems. `offline`: no app is asked."""
     text = decoded(_read(file))
     if isinstance(text, Problem):
         checked = Checked(None, (text,))

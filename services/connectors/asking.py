@@ -1,6 +1,7 @@
 """The lane of an account's looks and finds, which also sees whether an account that was down is back."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from services.connectors import reads
@@ -8,9 +9,11 @@ from services.connectors.desk import Desk
 from services.connectors.pacing import pause_after
 from services.connectors.publish import Outgoing, an_order, find_hit, found, look_answer
 from services.connectors.reads import Read
+from services.connectors.traced import finding, outcome_of
 from services.contracts.app import Gone, Seen, Trouble, Verdict
 from services.contracts.envelope import derived
 from services.contracts.receipts import Absent, Found
+from services.runtime import tracing
 
 NOBODY = "nobody@contactsync.invalid"
 """An address that no contact has: asking for it shows whether an account answers (RFC 2606 keeps `.invalid` free)."""
@@ -77,10 +80,14 @@ class ReadLane:
             raise AssertionError("an account without access isn't asked")
         desk.buckets.read.take(desk.clock.monotonic())
         answer: Seen | Gone | tuple[Seen, ...] | Trouble
-        if read.kind == "look":
-            answer, ms = await desk.call("look", desk.app.look(desk.access, read.subject))
-        else:
-            answer, ms = await desk.call("find", desk.app.find(desk.access, read.subject))
+        spans = finding(desk, read)
+        with tracing.ending(spans):
+            if read.kind == "look":
+                answer, ms = await desk.call("look", desk.app.look(desk.access, read.subject))
+            else:
+                answer, ms = await desk.call("find", desk.app.find(desk.access, read.subject))
+            for span in spans:
+                span.tell(outcome="answered" if isinstance(answer, tuple) else outcome_of(answer))
         verdict = await desk.heard(answer)
         now = desk.clock.now()
         desk.log.info("read_asked", kind=read.kind, outcome=verdict.value if verdict else "answered", duration_ms=ms)
@@ -92,7 +99,7 @@ class ReadLane:
                 return
         async with desk.transaction() as tx:
             if await reads.answered(tx, read, now):
-                await desk.say(tx, self._said(read, answer, now))
+                await desk.say(tx, self._said(read, answer, now, [span.traceparent for span in spans]))
 
     async def _later(self, read: Read, trouble: Trouble, verdict: Verdict | None, now: datetime) -> None:
         """Reading does no harm: whatever the trouble, it is asked again, after a pause of its own or the account's."""
@@ -103,18 +110,21 @@ class ReadLane:
         async with self._desk.transaction() as tx:
             await reads.later(tx, read, now + timedelta(seconds=pause), failed=counts)
 
-    def _said(self, read: Read, answer: Seen | Gone | tuple[Seen, ...], now: datetime) -> list[Outgoing]:
+    def _said(
+        self, read: Read, answer: Seen | Gone | tuple[Seen, ...], now: datetime, traces: Sequence[str | None]
+    ) -> list[Outgoing]:
         account, app = self._desk.account, self._desk.app.manifest.name
         if not isinstance(answer, tuple):
-            return [look_answer(account, answer, read.look, now=now)]
+            return [look_answer(account, answer, read.look, now=now, traceparent=next(iter(traces), None))]
         find = derived("find", account, read.subject, read.id, read.tries)
         hits = [find_hit(account, seen, find=find, now=now) for seen in answer]
         ids = tuple(seen.contact_id for seen in answer)
-        for link, number in read.askers:
+        for asker, trace in zip(read.askers, traces, strict=True):
+            link, number = asker.key
             report: Found | Absent = (
                 Found(link=link, account=account, address=read.subject, number=number, contact_ids=ids)
                 if ids
                 else Absent(link=link, account=account, address=read.subject, number=number)
             )
-            hits.append(found(report, app=app, now=now))
+            hits.append(found(report, app=app, now=now, traceparent=trace))
         return hits

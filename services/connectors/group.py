@@ -15,9 +15,11 @@ from services.connectors.desk import Desk
 from services.connectors.entry import Entry
 from services.connectors.judge import Judge
 from services.connectors.publish import microseconds
+from services.connectors.traced import outcome_of, sending
 from services.contracts.app import Ability, Trouble
 from services.contracts.commands import Create
 from services.contracts.receipts import DeferralReason, Refused, Stale, Unchanged, Written
+from services.runtime import tracing
 from services.runtime.app import Attempt, Batches
 from services.runtime.store import Connection
 
@@ -80,10 +82,14 @@ class Group:
         begun = desk.clock.now()
         for bucket in filter(None, (desk.buckets.write, desk.buckets.batch)):
             bucket.take(desk.clock.monotonic())
-        answers, ms = await desk.call("write", desk.app.write_all(desk.access, writes))
-        whole = isinstance(answers, Trouble)
         each: Sequence[Written | Unchanged | Refused | Stale | Trouble]
-        each = [answers] * len(found) if isinstance(answers, Trouble) else answers
+        spans = [sending(desk, entry) for entry in found]
+        with tracing.ending(spans):
+            answers, ms = await desk.call("write", desk.app.write_all(desk.access, writes))
+            each = [answers] * len(found) if isinstance(answers, Trouble) else answers
+            for span, answer in zip(spans, each, strict=True):
+                span.tell(outcome=outcome_of(answer))
+        whole = isinstance(answers, Trouble)
         for n, (entry, (command, attempt), answer) in enumerate(zip(found, writes, each, strict=True)):
             desk.log.info(
                 "write_sent",
@@ -91,7 +97,7 @@ class Group:
                 side=entry.side,
                 command=entry.task.type,
                 attempt=entry.attempt,
-                outcome=f"{answer.key}" if isinstance(answer, Trouble) else type(answer).__name__.lower(),
+                outcome=outcome_of(answer),
                 duration_ms=ms,
                 seconds=round((begun - entry.task.decided_at).total_seconds(), 3),
                 together=len(found),

@@ -18,6 +18,8 @@ from services.runtime.log.consume import Batch
 from services.runtime.log.poison import Poison
 from services.runtime.metrics import Metrics
 from services.runtime.store import Connection, Store
+from services.runtime.suppression import Suppressions, is_erased
+from services.runtime.tracing.carried import carried
 
 CHANNEL = "contactsync_connectors"
 """NOTIFY's channel: an account has something to do, whichever process works it off."""
@@ -40,6 +42,7 @@ class Intake:
         self._wake = wake
         self._metrics = metrics
         self._unreadable = Poison()
+        self._suppressions = Suppressions()
 
     async def handle(self, batch: Batch) -> None:
         """Move one batch into the ledger, in one transaction with its progress; then wake the workers."""
@@ -58,7 +61,9 @@ class Intake:
         """
         accounts: set[str] = set()
         tasks: list[Task] = []
-        asked: list[Look | Find] = []
+        asked: list[tuple[Look | Find, str | None]] = []
+        suppressed = await self._suppressions.current(tx)
+        records = [record for record in records if not is_erased(record) and not suppressed.refuses(record)]
         found = [self._read(record) for record in records]
         self._unreadable.count(commands_topic(self._app), [isinstance(each, Unreadable) for each in found])
         for record, command in zip(records, found, strict=True):
@@ -74,12 +79,12 @@ class Intake:
                     tasks.append(task)
                     accounts.add(task.command.aim.account)
                 case read:
-                    asked.append(read)
+                    asked.append((read, carried(record.headers)))
                     accounts.add(read.account)
         await self._writes(tx, tasks)
         # Sorted, so that two batches lock in one order.
-        for read in sorted(asked, key=lambda read: (read.account, msgspec.json.encode(read))):
-            await reads.ask(tx, read, app=self._app, now=self._clock.now())
+        for read, trace in sorted(asked, key=lambda each: (each[0].account, msgspec.json.encode(each[0]))):
+            await reads.ask(tx, read, app=self._app, now=self._clock.now(), traceparent=trace)
         await tx.execute(_NOTIFY, CHANNEL, sorted(accounts))
         return frozenset(accounts)
 

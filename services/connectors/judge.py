@@ -11,6 +11,7 @@ from services.connectors.desk import Desk
 from services.connectors.entry import Entry
 from services.connectors.pacing import pause_after
 from services.connectors.publish import an_order, written
+from services.connectors.traced import settling
 from services.connectors.verdicts import UNANSWERED, verdict_on
 from services.contracts.app import Gone, Seen, Trouble, Verdict
 from services.contracts.commands import Create, Update, Write
@@ -250,14 +251,17 @@ class Judge:
         """Settle a locked entry: its receipt is stored and to be published, what waits takes its place."""
         now = self._desk.clock.now()
         after, reports = entries.settle(entry, outcome, now, nothing_made=nothing_made)
-        await ledger.save(tx, entry, after)
-        await self.report(tx, entry, reports)
+        with settling(self._desk, entry, outcome) as settled:
+            await ledger.save(tx, entry, after)
+            await self.report(tx, entry, reports, settled.traceparent)
 
-    async def report(self, tx: Connection, entry: Entry, reports: entries.Reports) -> None:
-        """Let receipts be published."""
+    async def report(
+        self, tx: Connection, entry: Entry, reports: entries.Reports, traceparent: str | None = None
+    ) -> None:
+        """Let receipts be published. `traceparent`: the step of the trace that they follow on."""
         desk = self._desk
         now = desk.clock.now()
-        trace = entry.task.traceparent
+        trace = traceparent or entry.task.traceparent
         said = [
             written(aim, outcome, app=desk.app.manifest.name, now=now, traceparent=trace) for aim, outcome in reports
         ]

@@ -18,7 +18,9 @@ from services.contracts.events import ContactChanged, ContactDeleted, Event, Loo
 from services.contracts.receipts import Absent, AccountBack, Found, Outcome, Receipt, Unknown
 from services.runtime.log import EVENTS, PARKED, RECEIPTS, Log, Message, Record
 from services.runtime.store import Connection, Store
+from services.runtime.suppression import Suppressions
 
+_suppressions = Suppressions()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AT_ONCE = 200
 _INSERT = """
@@ -54,7 +56,9 @@ def written(aim: Aim, outcome: Outcome, *, app: str, now: datetime, traceparent:
     )
 
 
-def look_answer(account: str, answer: Seen | Gone, look: LookAnswer, *, now: datetime) -> Outgoing:
+def look_answer(
+    account: str, answer: Seen | Gone, look: LookAnswer, *, now: datetime, traceparent: str | None = None
+) -> Outgoing:
     """The event that answers a look."""
     id_ = derived("look", account, answer.contact_id, look.number, look.attempt)
     match answer:
@@ -73,7 +77,7 @@ def look_answer(account: str, answer: Seen | Gone, look: LookAnswer, *, now: dat
             event = ContactDeleted(
                 account=account, contact_id=answer.contact_id, order=answer.order, origin="look", look=look
             )
-    return _event(event, account, answer.contact_id, id_, now)
+    return _event(event, account, answer.contact_id, id_, now, traceparent)
 
 
 def find_hit(account: str, seen: Seen, *, find: str, now: datetime) -> Outgoing:
@@ -90,10 +94,10 @@ def find_hit(account: str, seen: Seen, *, find: str, now: datetime) -> Outgoing:
     return _event(event, account, seen.contact_id, derived("find", account, find, seen.contact_id), now)
 
 
-def found(report: Found | Absent, *, app: str, now: datetime) -> Outgoing:
+def found(report: Found | Absent, *, app: str, now: datetime, traceparent: str | None = None) -> Outgoing:
     """The answer of a find, for the link that asked."""
     id_ = derived("found", report.account, report.address, report.link, report.number)
-    envelope = seal(report, id=id_, source=app, subject=report.link, time=now)
+    envelope = seal(report, id=id_, source=app, subject=report.link, time=now, traceparent=traceparent)
     return Outgoing(
         topic=RECEIPTS,
         message=Message(key=report.link.encode(), headers=headers(envelope), value=envelope.data),
@@ -129,7 +133,8 @@ def an_order(start: datetime, end: datetime) -> Order:
 
 
 async def enqueue(tx: Connection, account: str, messages: Iterable[Outgoing]) -> None:
-    """Put messages of `account` into the transaction, to be published in this order."""
+    """Put messages of `account` into the transaction, to be published in this order; not of people forgotten."""
+    suppressed = await _suppressions.current(tx)
     rows = [
         (
             account,
@@ -140,6 +145,7 @@ async def enqueue(tx: Connection, account: str, messages: Iterable[Outgoing]) ->
             outgoing.message.value,
         )
         for outgoing in messages
+        if not suppressed.refuses(outgoing.message)
     ]
     if rows:
         await tx.executemany(_INSERT, rows)
@@ -179,8 +185,10 @@ def header_pairs(text: str) -> Headers:
     return tuple((name, value.encode()) for name, value in pairs)
 
 
-def _event(event: Event, account: str, contact_id: str, id_: str, now: datetime) -> Outgoing:
-    envelope = seal(event, id=id_, source=account, subject=contact_id, time=now)
+def _event(
+    event: Event, account: str, contact_id: str, id_: str, now: datetime, traceparent: str | None = None
+) -> Outgoing:
+    envelope = seal(event, id=id_, source=account, subject=contact_id, time=now, traceparent=traceparent)
     return Outgoing(
         topic=EVENTS,
         message=Message(key=event_key(account, contact_id), headers=headers(envelope), value=envelope.data),

@@ -1,7 +1,7 @@
 """Looks and finds that aren't answered yet: one row each, shared by everyone who waits (PROTOCOL P9)."""
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import msgspec
 
@@ -9,13 +9,11 @@ from services.contracts.commands import Find, Look
 from services.contracts.events import LookAnswer
 from services.runtime.store import Connection, Record
 
-Asker: TypeAlias = tuple[str, int]
-"""A link, and its count of finds."""
-
 _ADD_LOOK = """
-INSERT INTO connectors.read AS r (account, kind, subject, app, number, attempt, next_try_at, created_at)
-VALUES ($1, 'look', $2, $3, $4, $5, $6, $6)
-ON CONFLICT (account, kind, subject) DO UPDATE SET number = excluded.number, attempt = excluded.attempt
+INSERT INTO connectors.read AS r (account, kind, subject, app, number, attempt, next_try_at, created_at, askers)
+VALUES ($1, 'look', $2, $3, $4, $5, $6, $6, $7)
+ON CONFLICT (account, kind, subject) DO UPDATE
+SET number = excluded.number, attempt = excluded.attempt, askers = excluded.askers
 WHERE (r.number, r.attempt) < (excluded.number, excluded.attempt)
 """
 _FIND = "SELECT askers FROM connectors.read WHERE account = $1 AND kind = 'find' AND subject = $2 FOR UPDATE"
@@ -47,6 +45,21 @@ _DROP = "DELETE FROM connectors.read WHERE account = $1"
 _NEXT_DUE = "SELECT min(next_try_at) FROM connectors.read WHERE account = $1 AND state = 'pending'"
 
 
+class Asker(msgspec.Struct, frozen=True, array_like=True):
+    """A link that waits for a find's answer; for a look's, nobody in particular (an empty link)."""
+
+    link: str
+    number: int
+    """Its count of finds."""
+    traceparent: str | None = None
+    """The step of a trace that asked."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Who it is, whatever trace it asks in."""
+        return self.link, self.number
+
+
 class Read(msgspec.Struct, frozen=True, kw_only=True):
     """A look or a find that is being asked, as it stood when it was claimed."""
 
@@ -59,16 +72,18 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
 
 
-async def ask(tx: Connection, command: Look | Find, *, app: str, now: datetime) -> None:
+async def ask(tx: Connection, command: Look | Find, *, app: str, now: datetime, traceparent: str | None = None) -> None:
     """Add a look or a find, or join the one that waits. An older look than the one waiting adds nothing."""
     match command:
         case Look(account=account, contact_id=contact, look=look):
-            await tx.execute(_ADD_LOOK, account, contact, app, look.number, look.attempt, now)
+            # A look belongs to its contact; of who asked, only the trace is kept.
+            asker = () if traceparent is None else (Asker("", 0, traceparent),)
+            await tx.execute(_ADD_LOOK, account, contact, app, look.number, look.attempt, now, _encoded(asker))
         case Find(account=account, address=address):
             known = _askers(await tx.fetchval(_FIND, account, address))
-            asker = (command.link, command.number)
-            askers = known if asker in known else (*known, asker)
-            await tx.execute(_ADD_FIND, account, address, app, msgspec.json.encode(askers), now)
+            new = Asker(command.link, command.number, traceparent)
+            askers = known if new.key in {each.key for each in known} else (*known, new)
+            await tx.execute(_ADD_FIND, account, address, app, _encoded(askers), now)
 
 
 async def claim(tx: Connection, account: str, now: datetime) -> Read | None:
@@ -87,9 +102,10 @@ async def answered(tx: Connection, read: Read, now: datetime) -> bool:
     row = await tx.fetchrow(_REST, read.id)
     if row is None:
         return False
-    rest = tuple(asker for asker in _askers(row["askers"]) if asker not in read.askers)
+    served = {asker.key for asker in read.askers}
+    rest = tuple(asker for asker in _askers(row["askers"]) if asker.key not in served)
     if rest or LookAnswer(row["number"], row["attempt"]) != read.look:
-        await tx.execute(_AGAIN, read.id, now, msgspec.json.encode(rest))
+        await tx.execute(_AGAIN, read.id, now, _encoded(rest))
     else:
         await tx.execute(_DONE, read.id)
     return True
@@ -125,3 +141,10 @@ def _read(row: Record) -> Read:
 
 def _askers(raw: str | None) -> tuple[Asker, ...]:
     return () if raw is None else msgspec.json.decode(raw, type=tuple[Asker, ...])
+
+
+def _encoded(askers: tuple[Asker, ...]) -> bytes:
+    # Without a trace there are two elements, which is all that versions from before traces read.
+    return msgspec.json.encode(
+        [(*asker.key, asker.traceparent) if asker.traceparent else asker.key for asker in askers]
+    )

@@ -21,6 +21,7 @@ from services.connectors.group import FRESH, Group, attempt_of, refusal
 from services.connectors.health import still_away
 from services.connectors.judge import Judge
 from services.connectors.publish import microseconds
+from services.connectors.traced import asking, outcome_of, sending
 from services.contracts.app import Ability, Trouble
 from services.contracts.commands import Create, Write
 from services.contracts.receipts import DeferralReason, Deferred, Unknown, Written
@@ -185,17 +186,19 @@ class WriteLane:
             return
         desk.buckets.write.take(desk.clock.monotonic())
         attempt = attempt_of(entry, entry.attempt - 1)
-        answer, ms = await desk.call("write", desk.app.write(desk.access, command, attempt))
-        desk.log.info(
-            "write_sent",
-            link=entry.link,
-            side=entry.side,
-            command=entry.task.type,
-            attempt=entry.attempt,
-            outcome=_name(answer),
-            duration_ms=ms,
-            seconds=round(waited, 3),  # from the decision to the request
-        )
+        with sending(desk, entry) as sent:
+            answer, ms = await desk.call("write", desk.app.write(desk.access, command, attempt))
+            sent.tell(outcome=outcome_of(answer))
+            desk.log.info(
+                "write_sent",
+                link=entry.link,
+                side=entry.side,
+                command=entry.task.type,
+                attempt=entry.attempt,
+                outcome=outcome_of(answer),
+                duration_ms=ms,
+                seconds=round(waited, 3),  # from the decision to the request
+            )
         if isinstance(answer, Written):
             answer = msgspec.structs.replace(answer, label=answer.label or attempt.key, ms=answer.ms or ms)
         await self._judge.follow(entry, command, attempt, answer)
@@ -214,7 +217,9 @@ class WriteLane:
                 raise AssertionError("an account without access isn't asked")
             desk.buckets.read.take(desk.clock.monotonic())
             answer, ms = await desk.call("find", desk.app.find(desk.access, address))
-            desk.log.info("create_checked", link=entry.link, side=entry.side, outcome=_name(answer), duration_ms=ms)
+            desk.log.info(
+                "create_checked", link=entry.link, side=entry.side, outcome=outcome_of(answer), duration_ms=ms
+            )
             if isinstance(answer, Trouble):
                 await self._judge.unchecked(entry, answer)
                 return True
@@ -232,8 +237,11 @@ class WriteLane:
             raise AssertionError("an entry in doubt has something that was sent")
         desk.buckets.read.take(desk.clock.monotonic())
         attempt = attempt_of(entry, max(1, entry.attempt))
-        answer, ms = await desk.call("settle", desk.app.settle(desk.access, command, attempt))
-        desk.log.info("write_asked_about", link=entry.link, side=entry.side, outcome=_name(answer), duration_ms=ms)
+        with asking(desk, entry) as asked:
+            answer, ms = await desk.call("settle", desk.app.settle(desk.access, command, attempt))
+            word = outcome_of(answer)
+            asked.tell(outcome=word)
+            desk.log.info("write_asked_about", link=entry.link, side=entry.side, outcome=word, duration_ms=ms)
         if isinstance(answer, Written):
             answer = msgspec.structs.replace(answer, label=answer.label or attempt.key, looked=True)
         await self._judge.follow(entry, command, attempt, answer, asked=True)
@@ -264,7 +272,3 @@ class WriteLane:
                 await ledger.save(tx, entry, msgspec.structs.replace(entry, told_unknown=True))
                 unknown = Unknown(reason=entry.unknown_reason or "", since=microseconds(entry.unknown_since))
                 await self._judge.report(tx, entry, ((entry.aim, unknown),))
-
-
-def _name(answer: object) -> str:
-    return f"{answer.key}" if isinstance(answer, Trouble) else type(answer).__name__.lower()

@@ -11,18 +11,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.contracts.app import Ability, Delivery, Reading, Rejected, Wake
+from services.contracts.connection import Account
 from services.ingest.body import RETRY_AFTER, Bodies, Refusal
 from services.ingest.publish import Publisher, contact_of, moment, sealed
 from services.ingest.registry import Accounts, Registered, RegistryUnavailableError
+from services.ingest.traced import delivered
 from services.runtime.app import Access, App, Prepares
 from services.runtime.log import LogUnavailableError, Message
 from services.runtime.metrics import Metrics
+from services.runtime.tracing import TRACEPARENT
 
 _TELL_SECONDS = 60.0
 SECRETS = "webhook_secrets"
 """The credential that every app with webhooks keeps its signing secrets under."""
-_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-"""Version 00 of https://www.w3.org/TR/trace-context/#traceparent-header, without the ids it calls invalid."""
 _ID = re.compile(r"[^\x00-\x1f\x7f]{1,1024}")
 """Ids travel in headers and keys: no control characters, and short."""
 
@@ -116,25 +117,30 @@ class Hooks:
             case Wake() as wake:
                 return await self._woken(delivery.account) or wake
             case readings:
-                return await self._publish(request, readings)
+                return await self._publish(request, readings, registered.account, received)
 
-    async def _publish(self, request: Request, readings: tuple[Reading, ...]) -> int | Refusal:
+    async def _publish(
+        self, request: Request, readings: tuple[Reading, ...], account: Account, received: float
+    ) -> int | Refusal:
         traceparents = request.headers.getlist("traceparent")
-        traceparent = traceparents[0] if len(traceparents) == 1 else ""
-        try:
-            messages = [_sealed(reading, traceparent) for reading in readings]
-        except ValueError as error:
-            return Refusal(status=400, code="json", error=str(error))
-        if messages and self._publisher.busy():
+        valid = len(traceparents) == 1 and TRACEPARENT.fullmatch(traceparents[0])
+        sender = traceparents[0] if valid else None
+        if not readings:
+            return 0
+        if self._publisher.busy():
             return _BUSY
-        if messages:
-            try:
+        try:
+            with delivered(account.name, account.app, sender=sender, began=received) as traceparent:
+                try:
+                    messages = [_sealed(reading, traceparent) for reading in readings]
+                except ValueError as error:
+                    return Refusal(status=400, code="json", error=str(error))
                 await self._publisher.publish(messages)
-            except LogUnavailableError:
-                return _away("log", "The log is away, so nothing was taken. Send the delivery again in a while.")
-            for reading in readings:
-                self._metrics.events_published.labels(type(reading.event).__name__).inc()
-        return len(messages)
+        except LogUnavailableError:
+            return _away("log", "The log is away, so nothing was taken. Send the delivery again in a while.")
+        for reading in readings:
+            self._metrics.events_published.labels(type(reading.event).__name__).inc()
+        return len(readings)
 
     async def _woken(self, account: str) -> Refusal | None:
         try:
@@ -208,7 +214,7 @@ def _form(request: Request, *, any_body: bool) -> Refusal | None:
     return None
 
 
-def _sealed(reading: Reading, traceparent: str) -> Message:
+def _sealed(reading: Reading, traceparent: str | None) -> Message:
     """Return the message for a reading. Raises `ValueError` with a sentence if its ids can't be ids."""
     contact_id = contact_of(reading)
     if not _ID.fullmatch(reading.id) or not _ID.fullmatch(contact_id):
@@ -218,5 +224,5 @@ def _sealed(reading: Reading, traceparent: str) -> Message:
         id=reading.id,
         contact_id=contact_id,
         time=moment(reading.time),
-        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        traceparent=traceparent,
     )

@@ -17,6 +17,8 @@ from services.ingest.cursor import Cursor, Cursors
 from services.ingest.lease import LeaseLostError
 from services.ingest.patience import Pace, growing, pause_after
 from services.ingest.publish import Publisher, contact_of, moment, sealed
+from services.ingest.traced import polled
+from services.runtime import tracing
 from services.runtime.app import Access, App
 from services.runtime.log import LogUnavailableError, Message
 from services.runtime.metrics import Metrics
@@ -100,13 +102,14 @@ class Poller:
         self._since = self._since or cursor.next_poll_at
         if cursor.state == "scanning" and cursor.page_cursor is None:
             self._log.info("scan_started", scan=cursor.scan_number)
+        asked = tracing.moment()
         answer = await self._answer(cursor)
         if not self._cursors.held:
             raise LeaseLostError(self._account.name)
         match answer:
             case Page():
                 try:
-                    await self._page(cursor, answer)
+                    await self._page(cursor, answer, asked)
                 except LogUnavailableError:
                     await self._log_away(cursor)
                     return
@@ -136,12 +139,13 @@ class Poller:
                 detail=f"a fault in reading this app ({type(error).__name__}): update contactsync, or report it",
             )
 
-    async def _page(self, cursor: Cursor, page: Page) -> None:
+    async def _page(self, cursor: Cursor, page: Page, asked: int) -> None:
         scanning = cursor.state == "scanning"
         webhooks = Ability.WEBHOOK in self._app.manifest.abilities
         messages = numbered(cursor, page.readings, events_have_ids=webhooks)
         if messages:
-            await self._publisher.publish(messages)
+            with polled(messages, self._account.name, self._account.app, began=asked) as traced:
+                await self._publisher.publish(traced)
         for reading in page.readings:
             self._metrics.events_published.labels(type(reading.event).__name__).inc()
         count = sum(isinstance(reading.event, ContactChanged) for reading in page.readings)

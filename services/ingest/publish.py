@@ -9,9 +9,13 @@ from services.contracts.app import Reading
 from services.contracts.envelope import event_key, headers, seal
 from services.contracts.events import Event, ScanFinished
 from services.runtime.log import EVENTS, LogUnavailableError, Message
+from services.runtime.log.errors import is_passing
+from services.runtime.store import Store
+from services.runtime.suppression import Suppressed, Suppressions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 250_000_000_000_000_000  # the year 9892; `datetime` ends with 9999
+_STORE_SECONDS = 2.0
 _AT_ONCE = 500
 """Messages of one publication: a page of thousands shouldn't have to fit into one confirmation."""
 
@@ -49,13 +53,16 @@ class Appends(Protocol):
 
 
 class Publisher:
-    """Publishes events and knows how many publications are under way.
+    """Publishes events, except those about people who were forgotten, and knows how many are under way.
 
-    `limit` bounds them for deliveries (`busy`); `timeout` is how many seconds the log gets to confirm.
+    `limit` bounds publications for deliveries (`busy`); `timeout` is how many seconds the log gets to confirm.
+    `store` knows who was forgotten.
     """
 
-    def __init__(self, log: Appends, *, limit: int = 256, timeout: float = 10.0) -> None:
+    def __init__(self, log: Appends, *, store: Store | None = None, limit: int = 256, timeout: float = 10.0) -> None:
         self._log = log
+        self._store = store
+        self._suppressions = Suppressions()
         self._limit = limit
         self._timeout = timeout
         self.in_flight = 0
@@ -68,6 +75,7 @@ class Publisher:
         """Return when all messages are durable. Raises `LogUnavailableError`; publishing again is safe."""
         self.in_flight += 1
         try:
+            messages = (await self._suppressed()).kept(messages)
             for first in range(0, len(messages), _AT_ONCE):
                 async with asyncio.timeout(self._timeout):
                     await self._log.publish(EVENTS, messages[first : first + _AT_ONCE])
@@ -75,6 +83,18 @@ class Publisher:
             raise LogUnavailableError(f"the log didn't confirm within {self._timeout:g} s") from error
         finally:
             self.in_flight -= 1
+
+    async def _suppressed(self) -> Suppressed:
+        """Who was forgotten; as of the last reading while the store is away, and sync looks once more."""
+        if self._store is None:
+            return Suppressed()
+        try:
+            async with asyncio.timeout(_STORE_SECONDS):
+                return await self._suppressions.current(self._store)
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            return self._suppressions.last
 
     async def publish_everywhere(self, message: Message) -> None:
         """Return when the message is durable in every partition. Raises `LogUnavailableError`."""

@@ -91,6 +91,24 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least important log lines to show"
     )
+    traces: str | None = Field(
+        None,
+        description="the OpenTelemetry collector that traces of changes are sent to, such as http://collector:4318; "
+        "unset: none are made",
+    )
+    traces_ratio: float = Field(
+        1.0, ge=0, le=1, description="the share of changes that are traced, with CONTACTSYNC_TRACES"
+    )
+    blast_percent: float = Field(
+        20.0,
+        ge=0,
+        le=100,
+        description="the share of an account's contacts that an applied file may overwrite or tag, in percent; more "
+        "waits for a yes",
+    )
+    blast_count: int = Field(
+        500, ge=0, description="how many contacts an applied file may overwrite or tag; more waits for a yes"
+    )
     secret_key: SecretStr | None = Field(
         None,
         min_length=16,
@@ -159,6 +177,14 @@ class Settings(BaseSettings):
     def _networks(cls, value: str | None) -> str | None:
         if value is not None:
             networks(value)
+        return value
+
+    @field_validator("traces")
+    @classmethod
+    def _collector(cls, value: str | None) -> str | None:
+        found = None if value is None else urlsplit(value)
+        if found is not None and (found.scheme not in {"http", "https"} or not found.hostname or "@" in found.netloc):
+            raise ValueError("must be http://host:port, without a password in it")
         return value
 
     @field_validator("listen", "health_listen")

@@ -20,8 +20,8 @@ ALLOWED = frozenset(
         "contact", "count", "decision", "delivery", "direction", "duration_ms", "epoch", "error", "event",
         "event_id", "field", "group", "host", "incarnation", "kind", "level", "link", "listen", "logger",
         "messages", "method", "migration", "offset", "outcome", "page", "partition", "partitions", "path", "pid",
-        "port", "reason", "role", "roles", "rows", "rule", "scan", "seconds", "side", "signal", "span",
-        "sqlstate", "status", "suspects", "timestamp", "topic", "trace", "type", "version", "worker",
+        "port", "reason", "role", "roles", "rows", "rule", "scan", "seconds", "side", "signal", "span_id",
+        "sqlstate", "status", "suspects", "timestamp", "together", "topic", "trace_id", "type", "version", "worker",
     }
 )  # fmt: skip
 """The names of fields that may be logged. `contact` is an app's own id of a contact, `reason` a short code,
@@ -92,7 +92,7 @@ def only_allowed(_logger: object, _method: str, event: EventDict) -> EventDict:
             named = isinstance(value, str) and bool(_EVENT.fullmatch(value))
             kept["event"] = value if named else "unnamed_event"
             dropped += not named
-        elif name in ALLOWED and _harmless(value):
+        elif name in ALLOWED and harmless(value):
             kept[name] = value
         else:
             dropped += 1
@@ -104,7 +104,8 @@ def only_allowed(_logger: object, _method: str, event: EventDict) -> EventDict:
     return kept
 
 
-def _harmless(value: object) -> bool:
+def harmless(value: object) -> bool:
+    """Whether a field may have this value: a number, or text that looks like an id or a code."""
     if value is None or type(value) in {bool, int, float}:
         return True
     return type(value) is str and bool(_WORD.fullmatch(value)) and not _CREDENTIAL.search(value)

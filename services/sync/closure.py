@@ -78,7 +78,7 @@ def named(inputs: Iterable[Input], configs: Configs) -> Keys:
             case ContactChanged() if item.account in configs.manifests:
                 keys.contacts.add((item.account, item.contact_id))
                 keys.addresses.update(addresses(item.contact, configs.manifests[item.account]))
-                keys.links.update(_mark(item.contact.mark))
+                keys.links.update(named_by(item.contact.mark))
             case ContactMerged():
                 keys.contacts.update(((item.account, item.contact_id), (item.account, item.into)))
             case ContactChanged() | ContactDeleted() | ContactTouched() | SubscriptionChanged() | Sighted():
@@ -106,9 +106,10 @@ def _name_seen(keys: Keys, receipt: Receipt, configs: Configs) -> None:
         keys.addresses.update(addresses(seen.contact, configs.manifests[account]))
 
 
-def _mark(mark: str | None) -> list[str]:
-    named = link_id(mark)
-    return [] if named is None else [named]
+def named_by(mark: str | None) -> list[str]:
+    """Return the link that a contact's mark names, if it names one."""
+    found = link_id(mark)
+    return [] if found is None else [found]
 
 
 async def closure(database: Database, seeds: Keys, configs: Configs) -> Keys:
@@ -119,7 +120,7 @@ async def closure(database: Database, seeds: Keys, configs: Configs) -> Keys:
     """
     keys = Keys(addresses=set(seeds.addresses), links=set(seeds.links), contacts=set(seeds.contacts))
     for account, contact_id in seeds.contacts:
-        keys.links.update(_born(configs, account, contact_id))
+        keys.links.update(born(configs, account, contact_id))
     await _links_of(database, keys, keys.contacts, configs)
     accounts, ids = [key[0] for key in keys.contacts], [key[1] for key in keys.contacts]
     keys.contacts.update((row[0], row[1]) for row in await database.fetch(_MERGED_INTO, accounts, ids))
@@ -132,13 +133,13 @@ async def closure(database: Database, seeds: Keys, configs: Configs) -> Keys:
     keys.links.update(row[0] for row in await database.fetch(_HOLDERS, found))
     accounts, ids = [key[0] for key in keys.contacts], [key[1] for key in keys.contacts]
     for row in await database.fetch(_MARKS, accounts, ids):
-        keys.links.update(_mark(row[0]))
+        keys.links.update(named_by(row[0]))
     keys.links.update(row[0] for row in await database.fetch(_WAITED_FOR, list(keys.links)))
     await _links_of(database, keys, keys.contacts, configs)
     return keys
 
 
-def _born(configs: Configs, account: str, contact_id: str) -> list[str]:
+def born(configs: Configs, account: str, contact_id: str) -> list[str]:
     """Return the ids of the links that the contact's first sight makes."""
     return [
         derived("link", name, side, contact_id)

@@ -12,11 +12,15 @@ from services.contracts.contact import SIDES, Side
 from services.contracts.envelope import derived
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
+from services.sync.core.brake import lock_of
 from services.sync.core.mapping import normal_view, observed
 from services.sync.core.slice import Slice
-from services.sync.core.state import Base, Decision, Link
+from services.sync.core.state import Base, Decision, Link, Window
 from services.sync.core.step import step
 from services.sync.hand.word import seeds, spoken
+from services.sync.journal import keep_given
+from services.sync.load import present
+from services.sync.replay.inputs import Given, Opened
 
 _HELD = """
 SELECT id::text, connection, left_id, right_id, state FROM sync.link WHERE holds > 0 AND status <> 'ended' ORDER BY seq
@@ -31,7 +35,11 @@ SELECT w.connection, w.opened, w.count, w.active, count(l.id) AS waiting FROM sy
        AND (l.state->>'counted')::bigint = w.opened
  WHERE w.said IS NULL GROUP BY w.connection, w.opened ORDER BY w.opened
 """
-_SAY = "UPDATE sync.deletion_window SET said = $3 WHERE connection = $1 AND opened = $2 AND said IS NULL"
+_SAY = """
+UPDATE sync.deletion_window SET said = $3 WHERE connection = $1 AND opened = $2 AND said IS NULL
+RETURNING connection, opened, active, count, said
+"""
+_LOCK = "SELECT FROM sync.address WHERE address = $1 FOR UPDATE"
 _WAKE = "INSERT INTO sync.wake (link) SELECT id FROM sync.link WHERE wait_reason = 'deletions' AND wait_on = $1"
 _OFTEN = "often"
 _ASK = "UPDATE sync.suspect SET held = false WHERE account = $1 AND scan = $2 AND held"
@@ -159,9 +167,14 @@ async def _say(store: Store, manifests: Mapping[str, Manifest], change: HeldChan
 async def _say_of_window(store: Store, change: HeldChange, *, approved: bool) -> bool:
     async def work(database: Database) -> bool:
         opened = int(change.id.rpartition("-")[2])
-        if await database.execute(_SAY, change.connection, opened, approved) != "UPDATE 1":
+        # Under the lock that the counting is done under: either a count comes before this word, or after it.
+        await database.fetch(_LOCK, lock_of(change.connection))
+        row = await database.fetchrow(_SAY, change.connection, opened, approved)
+        if row is None:
             return False
         await database.execute(_WAKE, change.connection)
+        said = Given(rows=(Opened(window=Window(**row)),))
+        await keep_given(database, await present(database), said)
         return True
 
     return await store.retrying(work)

@@ -1,4 +1,4 @@
-"""Journal and inbox are partitioned by day: days to come are made, old ones dropped whole (P17)."""
+"""Journal, inputs and inbox are partitioned by day: days to come are made, old ones dropped whole (P17)."""
 
 import asyncio
 from datetime import date, timedelta
@@ -11,14 +11,17 @@ from services.runtime.log.errors import is_passing
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
 
-KEPT: dict[LiteralString, int] = {"inbox": 4, "journal": 35}
-"""Days kept. The inbox: older duplicates fall to the order of observations; the journal: as long as events."""
+KEPT: dict[LiteralString, int] = {"inbox": 4, "journal": 35, "input": 35}
+"""Days kept. The inbox: older duplicates fall to the order of observations; journal and inputs: as long as events."""
 AHEAD = 2
 HOUR = 3600.0
 
 _DAYS = """
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
  WHERE i.inhparent = ('sync.' || $1)::regclass AND c.relname ~ '_[0-9]{8}$'
+"""
+_CUT = """
+UPDATE sync.input_start SET whole = false WHERE whole AND EXISTS (SELECT FROM sync.input WHERE day < $1)
 """
 _LATE = "SELECT EXISTS (SELECT FROM sync.{table}_default WHERE day = $1)"
 
@@ -44,6 +47,7 @@ async def tend_days(database: Database) -> None:
     """
     await database.execute("LOCK TABLE sync.parked IN SHARE UPDATE EXCLUSIVE MODE")
     today: date = await database.fetchval("SELECT current_date")
+    await database.execute(_CUT, today - timedelta(days=KEPT["input"]))
     for table, kept in KEPT.items():
         names = {row["relname"] for row in await database.fetch(_DAYS, table)}
         for ahead in range(1, AHEAD + 1):

@@ -47,6 +47,11 @@ def micros(at: datetime) -> int:
     return round(at.timestamp() * 1_000_000)
 
 
+async def present(database: Database) -> int:
+    """Return the moment on the database's clock, in microseconds since 1970."""
+    return micros(await database.fetchval(_NOW))
+
+
 async def scanned_accounts(database: Database, accounts: list[str]) -> frozenset[str]:
     """Return the accounts whose first scan has passed; nobody can end one until this transaction is over."""
     rows = await database.fetch(_SCANNED, accounts)
@@ -72,7 +77,7 @@ async def load(
 ) -> Slice:
     """Build the slice from locked rows."""
     state = Slice(
-        now=micros(await database.fetchval(_NOW)),
+        now=await present(database),
         incarnation=configs.incarnation,
         configs=dict(configs.connections),
         manifests=configs.manifests,

@@ -12,6 +12,7 @@ from services.runtime.metrics import Metrics
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
 from services.sync.save import decode_headers
+from services.sync.traced import relayed
 
 CHUNK = 500
 IDLE = 0.5
@@ -60,8 +61,9 @@ class Relay:
             for row in rows:
                 message = Message(key=row["key"], headers=decode_headers(row["headers"]), value=row["value"])
                 topics.setdefault(row["topic"], []).append(message)
-            for topic, messages in topics.items():
-                await self._log.publish(topic, messages)
+            with relayed(topics) as traced:
+                for topic, messages in traced.items():
+                    await self._log.publish(topic, messages)
             if rows:
                 await database.execute(_SENT, [row["id"] for row in rows])
             return Counter((topic, _type(message)) for topic, each in topics.items() for message in each)

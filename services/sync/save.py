@@ -1,7 +1,8 @@
 """Saving what a transaction made of its slice: records, links, reservations, outbox, journal, wakes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 
 import msgspec
 from msgspec.structs import replace
@@ -12,9 +13,9 @@ from services.runtime.log import PARKED, commands_topic
 from services.runtime.log import Record as LogRecord
 from services.runtime.store import Connection as Database
 from services.sync.core.identity import link_id
-from services.sync.core.slice import ContactKey, Slice
-from services.sync.core.state import Decision, Link
-from services.sync.explain.detail import Answered, Detail, Seen, encoded
+from services.sync.core.slice import NEW, ContactKey, Slice
+from services.sync.core.state import Link
+from services.sync.journal import Journalled, Taken, keep, moment
 
 _CONTACTS = """
 INSERT INTO sync.contact
@@ -46,6 +47,7 @@ SELECT *, now() FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::
        config_version = excluded.config_version, holds = excluded.holds, refusals = excluded.refusals,
        unsettled = excluded.unsettled, unsettled_since = excluded.unsettled_since,
        state = excluded.state, updated_at = excluded.updated_at
+RETURNING id::text, seq
 """
 _UNRESERVE = """
 DELETE FROM sync.reservation r USING unnest($1::text[], $2::text[]) k (account, address)
@@ -64,13 +66,6 @@ _OUTBOX = """
 INSERT INTO sync.outbox (topic, key, headers, value, at)
 SELECT *, now() FROM unnest($1::text[], $2::bytea[], $3::text[], $4::bytea[])
 """
-_JOURNAL = """
-INSERT INTO sync.journal (day, number, at, link, connection, input, cause, topic, partition, position,
-                          config_version, outcome, reason, detail)
-SELECT $1::timestamptz::date, nextval('sync.journal_number'), $1, *
-  FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::bigint[], $9::bigint[],
-              $10::text[], $11::text[], $12::jsonb[])
-"""
 _WAKE = """
 INSERT INTO sync.wake (link) SELECT id FROM sync.link
  WHERE wait_reason IN ('address', 'duplicate', 'receipt', 'look', 'deletions') AND wait_on = ANY($1::text[])
@@ -81,34 +76,30 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, now()) ON CONFLICT DO NOTHING
 """
 
 
-class Journalled(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision with the input that caused it."""
+async def save(
+    database: Database,
+    before: dict[ContactKey, str],
+    state: Slice,
+    journal: list[Journalled],
+    taken: Taken,
+    traces: Sequence[str | None] = (),
+) -> None:
+    """Write everything that changed.
 
-    decision: Decision
-    input: str
-    """The message type, or `reconsider`."""
-    cause: str
-    """The message's id, or the link's."""
-    topic: str | None = None
-    partition: int | None = None
-    position: int | None = None
-    seen: Seen | None = None
-    answered: Answered | None = None
-
-
-async def save(database: Database, before: dict[ContactKey, str], state: Slice, journal: list[Journalled]) -> None:
-    """Write everything that changed. `before` holds the reservations as they were loaded."""
+    `before` holds the reservations as they were loaded, `taken` what was folded, `traces` the commands' traceparents.
+    """
     await _save_contacts(database, state)
     ended = [state.links[link] for link in state.dirty_links if state.links[link].status == "ended"]
     going = [state.links[link] for link in state.dirty_links if state.links[link].status != "ended"]
+    seqs: dict[str, int] = {}
     # Ended links first: they give up the contacts that others take over (the unique indexes check row by row).
     for links in (ended, going):
         if links:
-            await _save_links(database, sorted(links, key=lambda link: link.seq or 0))
+            seqs |= await _save_links(database, sorted(links, key=lambda link: link.seq or 0))
     await _save_windows(database, state)
     await _save_reservations(database, before, state)
-    await _save_outbox(database, state)
-    await _save_journal(database, state.now, journal)
+    await _save_outbox(database, state, traces)
+    await keep(database, before, state, journal, taken, seqs)
     if state.freed:
         await database.execute(_WAKE, list(state.freed))
 
@@ -141,14 +132,11 @@ async def _save_contacts(database: Database, state: Slice) -> None:
     )
 
 
-def moment(micros: int | None) -> datetime | None:
-    """Return microseconds since 1970 as a moment."""
-    return None if micros is None else datetime.fromtimestamp(micros / 1_000_000, UTC)
-
-
-async def _save_links(database: Database, links: Iterable[Link]) -> None:
+async def _save_links(database: Database, links: Iterable[Link]) -> dict[str, int]:
+    """Save links; return the places that new ones were given in the order of first sight."""
     links = list(links)
-    await database.execute(
+    fresh = {link.id for link in links if link.seq is None or link.seq >= NEW}
+    rows = await database.fetch(
         _LINKS,
         [link.id for link in links],
         [link.connection for link in links],
@@ -170,6 +158,7 @@ async def _save_links(database: Database, links: Iterable[Link]) -> None:
         ],
         [msgspec.json.encode(replace(link, seq=None)).decode() for link in links],
     )
+    return {row["id"]: row["seq"] for row in rows if row["id"] in fresh}
 
 
 def _held(link: Link) -> int:
@@ -201,12 +190,13 @@ async def _save_reservations(database: Database, before: dict[ContactKey, str], 
         await database.execute(_RESERVE, [key[0] for key in new], [key[1] for key in new], holders)
 
 
-async def _save_outbox(database: Database, state: Slice) -> None:
+async def _save_outbox(database: Database, state: Slice, traces: Sequence[str | None]) -> None:
     if not state.commands:
         return
     at = moment(state.now) or datetime.fromtimestamp(0, UTC)
     rows = [
-        (command, app, seal(command, time=at, source="sync", **_address(command))) for command, app in state.commands
+        (command, app, seal(command, time=at, source="sync", traceparent=trace, **_address(command)))
+        for (command, app), trace in zip_longest(state.commands, traces)
     ]
     await database.execute(
         _OUTBOX,
@@ -242,31 +232,6 @@ def encode_headers(rows: Iterable[tuple[str, bytes]]) -> str:
 def decode_headers(text: str) -> tuple[tuple[str, bytes], ...]:
     """Return message headers from JSON."""
     return tuple((name, value.encode()) for name, value in msgspec.json.decode(text, type=list[tuple[str, str]]))
-
-
-async def _save_journal(database: Database, now: int, journal: list[Journalled]) -> None:
-    if not journal:
-        return
-    await database.execute(
-        _JOURNAL,
-        moment(now),
-        [row.decision.link or None for row in journal],
-        [row.decision.connection or None for row in journal],
-        [row.input for row in journal],
-        [row.cause for row in journal],
-        [row.topic for row in journal],
-        [row.partition for row in journal],
-        [row.position for row in journal],
-        [row.decision.config_version for row in journal],
-        [row.decision.outcome for row in journal],
-        [row.decision.reason.replace("\0", "\ufffd") for row in journal],
-        [encoded(_detail(row)) for row in journal],
-    )
-
-
-def _detail(row: Journalled) -> Detail:
-    decision = row.decision
-    return Detail(lines=decision.lines, writes=decision.writes, seen=row.seen, answered=row.answered)
 
 
 async def park(database: Database, record: LogRecord, reason: str) -> None:

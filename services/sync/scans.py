@@ -4,6 +4,9 @@ import structlog
 
 from services.contracts.events import ScanFinished
 from services.runtime.store import Connection as Database
+from services.sync.journal import keep_given
+from services.sync.load import present
+from services.sync.replay.inputs import Given, Scanned
 
 HELD_FROM = 20
 """Suspected deletions of one scan from which on a person is asked first (E6)."""
@@ -44,6 +47,7 @@ async def finish_scan(database: Database, scan: ScanFinished, partition: int, pa
     if scanned_at is None:
         await database.execute(_SCANNED, scan.account)
         await database.execute(_WAKE, scan.account)
+        await keep_given(database, await present(database), Given(rows=(Scanned(account=scan.account),)))
     missing = [row["contact_id"] for row in await database.fetch(_SUSPECTS, scan.account, scan.number, scan.start)]
     if missing:
         held = len(missing) >= HELD_FROM

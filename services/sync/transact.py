@@ -7,14 +7,18 @@ import msgspec
 from services.contracts.envelope import derived
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
+from services.runtime.tracing import moment
 from services.sync.closure import Keys, closure, named
 from services.sync.configs import Configs
 from services.sync.core.slice import MissingLockError, OlderConfigError, Slice
 from services.sync.core.state import Decision
-from services.sync.core.take import Input, take
+from services.sync.core.take import Input, Reconsider, Restored, Sighted, take
 from services.sync.explain.detail import Seen, answered, known, seen
+from services.sync.journal import Journalled, Taken
 from services.sync.load import load, lock, scanned_accounts
-from services.sync.save import Journalled, save
+from services.sync.replay.inputs import Due, Item, Message, Retired, Sight
+from services.sync.save import save
+from services.sync.traced import decided
 
 ReadConfigs = Callable[[Database], Awaitable[Configs]]
 TOGETHER = 2
@@ -30,6 +34,22 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     topic: str | None = None
     partition: int | None = None
     position: int | None = None
+    traceparent: str | None = None
+    """The step of a trace that it came from."""
+
+    @property
+    def kept(self) -> Item:
+        """What is kept of it, so that it can be taken in again."""
+        match self.item:
+            case Reconsider(link=link):
+                return Due(link=link)
+            case Restored(link=link):
+                return Retired(link=link)
+            case Sighted(account=account, contact_id=contact_id, look=look):
+                return Sight(account=account, contact_id=contact_id, look=look)
+            case _:
+                place = self.topic or "", self.partition or 0, self.position or 0
+                return Message(topic=place[0], partition=place[1], position=place[2], id=self.id)
 
 
 class LocksShortError(Exception):
@@ -70,6 +90,8 @@ async def fold_into(database: Database, configs: Configs, fresh: Sequence[Cause]
 
     Raises `LocksShortError` when that isn't enough, with `keys` grown: the transaction is to be started anew.
     """
+    if not fresh:
+        return
     seeds = named((cause.item for cause in fresh), configs)
     scanned = await scanned_accounts(database, sorted(configs.manifests))
     keys.add(await closure(database, seeds, configs))
@@ -80,8 +102,11 @@ async def fold_into(database: Database, configs: Configs, fresh: Sequence[Cause]
         raise LocksShortError
     state = await load(database, keys, configs, links, records, scanned)
     reserved = dict(state.reservations)
+    began = moment()
     journal = fold_all(state, fresh)
-    await save(database, reserved, state, journal)
+    taken = Taken(configs=configs, items=tuple(cause.kept for cause in fresh))
+    with decided(fresh, journal, state.commands, began=began) as traces:
+        await save(database, reserved, state, journal, taken, traces)
 
 
 def fold_all(state: Slice, causes: Sequence[Cause]) -> list[Journalled]:

@@ -25,6 +25,7 @@ from services.runtime.log.poison import Poison
 from services.runtime.log.progress import Progress
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
+from services.runtime.suppression import Suppressions, erased
 from services.sync.configs import Configs, MissingAppError, read_configs
 from services.sync.core.take import Input
 from services.sync.save import park
@@ -66,6 +67,7 @@ class Taken:
             topic=place.topic,
             partition=place.number,
             position=self.record.offset,
+            traceparent=envelope.traceparent if envelope else None,
         )
 
 
@@ -86,6 +88,7 @@ class Worker:
         self._on_commit = on_commit
         self._poison = 0
         self._unreadable = Poison()
+        self._suppressions = Suppressions()
 
     async def run(self, member: str) -> NoReturn:
         """Consume for ever as `member`."""
@@ -107,7 +110,8 @@ class Worker:
     async def handle(self, batch: Batch) -> None:
         """Take a batch in. The ends of scans and returns of accounts go alone: they lock what others share."""
         waiting = deque(Taken(record) for record in batch.records)
-        self._unreadable.count(batch.partition.topic, [isinstance(each.message, Unreadable) for each in waiting])
+        unreadable = [isinstance(each.message, Unreadable) and not erased(each.envelope) for each in waiting]
+        self._unreadable.count(batch.partition.topic, unreadable)
         while waiting:
             if isinstance(waiting[0].message, ScanFinished | AccountBack):
                 taken = waiting.popleft()
@@ -170,9 +174,14 @@ class Worker:
         """Return the causes to fold; what can't be read is parked."""
         causes: list[Cause] = []
         events: list[tuple[str, str, Cause]] = []
+        suppressed = await self._suppressions.current(database)
         for taken in run:
             message = taken.message
             match message:
+                case Unreadable() if erased(taken.envelope):
+                    continue
+                case _ if not isinstance(message, Unreadable) and suppressed.covers(message):
+                    continue
                 case Unreadable():
                     await park(database, taken.record, message.reason)
                 case ContactChanged() | ContactDeleted() | ContactTouched() | ContactMerged() | SubscriptionChanged():

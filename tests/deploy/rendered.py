@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,7 +25,8 @@ Object: TypeAlias = dict[str, Any]
 
 def tool(name: str, what: str) -> str:
     """Return the path of a program; the test is skipped, and says so, where it isn't installed."""
-    found = shutil.which(name)
+    # Those of the virtual environment count, too, without its being activated.
+    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
     if found is None:
         pytest.skip(f"{LOUD}: {name} isn't on the PATH. {what}")
     return found

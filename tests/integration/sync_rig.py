@@ -28,7 +28,8 @@ from services.runtime.store import Connection as Database
 from services.runtime.store import Record as Row
 from services.runtime.store import Store
 from services.sync.core.state import Link
-from services.sync.save import decode_headers, moment
+from services.sync.journal import moment
+from services.sync.save import decode_headers
 from services.sync.sweeper import Sweeper
 from services.sync.worker import GROUP, PROGRESS, Worker
 from tests.core.bench import BOOK, SECOND, SHOP, order

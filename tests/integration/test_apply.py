@@ -223,3 +223,13 @@ async def test_a6_a_pause_is_no_change_of_the_connection(store: Store) -> None:
         assert await pause.resume(database, "shop-office") == "done"
         assert await pause.resume(database, "shop-office") == "already"
     assert [(version, paused) for _, version, paused in await connections(store)] == [(1, False)]
+
+
+async def test_g3_a_file_that_was_planned_after_another_version_isnt_applied(store: Store) -> None:
+    late = NotApplicable(("Another file was applied at the same moment: look at the plan again.",))
+    assert await apply(store, VAULT, config(), by="ada", now=NOW, after=1) == late
+    first = await apply(store, VAULT, config(), by="ada", now=NOW, after=0)
+    assert isinstance(first, Applied)
+    two = config(FILE + "  back: {left: office, right: shop}\n")
+    assert await apply(store, VAULT, two, by="ada", now=NOW, after=0) == late
+    assert isinstance(await apply(store, VAULT, two, by="ada", now=NOW, after=first.version), Applied)

@@ -132,12 +132,15 @@ async def test_p17_old_days_are_dropped_whole_and_kept_ones_stay(store: Store) -
             columns, values = ("account, event_id", "'a', 'old'")
             if table == "journal":
                 columns, values = "number, input, cause, at, outcome, reason", "1, '', '', now(), '', ''"
+            if table == "input":
+                columns, values = "number, xid, now, config, effect, body", "1, '1', 0, '', '', '{}'"
             await store.execute(f"INSERT INTO sync.{table} (day, {columns}) VALUES ($1, {values})", day)  # noqa: S608
         await tend(store)
         for table, kept in KEPT.items():
             left = {f"{table}_{now - timedelta(days=age):%Y%m%d}" for age in (kept - 1, kept)}
             assert await days(store, table) == expected(table, now) | left
             assert await store.fetchval(f"SELECT count(*) FROM sync.{table}") == 0  # noqa: S608
+        assert not await store.fetchval("SELECT whole FROM sync.input_start")
 
 
 async def first_steps(made: Rig) -> None:

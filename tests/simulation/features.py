@@ -29,6 +29,8 @@ class Features:
     losses: bool = False
     """Commands and their answers vanish from the log, as when a topic is deleted."""
     touches: bool = False
+    gaps: bool = False
+    """For an hour no webhook of the shop comes; its list of events tells of what happened meanwhile."""
     twin: bool = False
     """A second connection shares the office with the first."""
     hands: bool = False

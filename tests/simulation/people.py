@@ -101,6 +101,14 @@ class People(Sync):
         """A shop says at once what changed; the office waits to be asked. Return whether it told what was before."""
         if account == "office":
             return False
+        said = self._say(account, person, before, label)
+        if self.silent_until is not None:
+            lost = self.bag.pop()
+            self.tell(f"lost: {lost.told}")
+            self.unheard.append(lost)
+        return said
+
+    def _say(self, account: str, person: Person, before: Fields, label: str | None) -> bool:
         self.events += 1
         prior = {key: before.get(key, ()) for key in before.keys() | person.fields.keys()}
         prior = {key: values for key, values in prior.items() if values != person.fields.get(key, ())}

@@ -26,6 +26,9 @@ class Ended:
 def rest(world: World, rng: Random) -> None:
     """No more faults; everything is delivered and worked off; time passes until nothing is due."""
     world.faults = world.losses = world.behind = False
+    if world.silent_until is not None:
+        world.pass_time(max(0, world.silent_until - world.now))
+        world.speak_again()
     for name in sorted(world.paused):
         world.resume(name)
     for account in sorted(world.down):
@@ -56,6 +59,8 @@ def _go_on(world: World, rng: Random) -> bool:
         world.fold(late[0], f"a look at {late[0].contact_id} that nobody answered")
     elif world.cursor < len(world.accounts["office"].log):
         world.poll(rng, nothing)
+    elif world.unheard:
+        world.catch_up()
     elif times:
         world.pass_time(max(0, min(times) - world.now))
     else:

@@ -6,7 +6,7 @@ from random import Random
 from services.contracts.commands import Find, Look
 from services.contracts.receipts import Absent, Found
 from services.sync.core.take import Sighted
-from tests.simulation.account import Person, answered
+from tests.simulation.account import SECOND, Person, answered
 from tests.simulation.message import Between, Message, ScanEnd
 from tests.simulation.people import People
 
@@ -29,6 +29,23 @@ class Reading(People):
         self.pass_time(rng.randrange(300_000))
         for person in people:
             self.post(f"poll-{self.polls}-{person.id}", "office", person, answered("office", start, self.now), "feed")
+
+    def go_silent(self, micros: int) -> None:
+        """From now on, for so long, every webhook gets lost."""
+        self.tell(f"for {micros // SECOND} s webhooks get lost")
+        self.silent_until = self.now + micros
+
+    def speak_again(self) -> None:
+        """Webhooks come again."""
+        self.tell("webhooks come again")
+        self.silent_until = None
+
+    def catch_up(self) -> None:
+        """Ask the shops for their events, as the poller does: the same ones under the same ids (P6)."""
+        if self.unheard:
+            self.tell(f"the list of events has {len(self.unheard)} that no webhook told")
+        self.bag += self.unheard
+        self.unheard.clear()
 
     def scan(self, account: str, rng: Random, between: Between) -> None:
         """Read all contacts of an account."""

@@ -14,6 +14,10 @@ from tests.simulation.ruling import VARIANTS, VIP
 from tests.simulation.sync import two_way
 from tests.simulation.world import World
 
+GAP = 3600 * SECOND
+MOMENT = 300 * SECOND
+"""The longest time between two things that happen while webhooks get lost."""
+
 
 class Story:
     """One seed's story. Each step draws from a generator of its own, so any of them may be left out."""
@@ -34,6 +38,7 @@ class Story:
         self.world.losses = features.losses
         self.edits = 0
         self.people = 0
+        self.gaps = 1 if features.gaps else 0
         for _ in range(rng.choice([1, 1, 2, 3]) if features.shared else 1):
             self._pair(rng)
         self._first_scans(rng)
@@ -87,6 +92,10 @@ class Story:
         self.world.pass_time(rng.choice([rng.randrange(50_000), rng.randrange(50_000), rng.randrange(1_500_000)]))
         if rng.random() < 0.1:
             self.world.pass_time(rng.choice([2, 5, 20]) * rng.randrange(SECOND))
+        if self.world.silent_until is not None:
+            self.world.pass_time(rng.randrange(MOMENT))
+            if self.world.now >= self.world.silent_until:
+                self.world.speak_again()
         acts = self._acts()
         self.world.behind = self.features.configs and rng.random() < 0.3
         act = rng.choices([act for act, _ in acts], [weight for _, weight in acts])[0]
@@ -99,8 +108,10 @@ class Story:
             (self._work, 3),
             (self._poll, 1.5),
             (self._sweep, 1.5),
-            (self._edit, 2),
         ]
+        if self._over:
+            return acts
+        acts.append((self._edit, 2))
         if has.scans:
             acts.append((self._scan, 0.3))
         if has.creates:
@@ -115,10 +126,26 @@ class Story:
             acts += [(self._mark, 1.2), (self._strip, 0.5), (self._rule, 0.15)]
         if has.directions:
             acts.append((self._turn, 0.3))
+        if self.gaps:
+            acts.append((self._go_silent, 2))
+        if self.world.silent_until is not None:
+            acts += [(self._edit, 6), (self._catch_up, 0.3)]
         return acts
 
+    def _go_silent(self, _: Random) -> None:
+        self.gaps -= 1
+        self.world.go_silent(GAP)
+
+    def _catch_up(self, _: Random) -> None:
+        self.world.catch_up()
+
+    @property
+    def _over(self) -> bool:
+        """Whether people rest: any later webhook would tell what the lost ones didn't."""
+        return self.features.gaps and not self.gaps and self.world.silent_until is None
+
     def _between(self, rng: Random) -> None:
-        if self.features.between and rng.random() < 0.3:
+        if self.features.between and not self._over and rng.random() < 0.3:
             self._edit(rng)
 
     def _deliver(self, rng: Random) -> None:

@@ -48,6 +48,10 @@ class Sync:
     ledger: Ledger = field(default_factory=Ledger)
     provenance: Provenance = field(default_factory=Provenance)
     bag: list[Message] = field(default_factory=list)
+    silent_until: int | None = None
+    """No webhook comes before that."""
+    unheard: list[Message] = field(default_factory=list)
+    """Webhooks that never came: the shop lists what they would have said."""
     inbox: set[str] = field(default_factory=set)
     wakes: set[str] = field(default_factory=set)
     down: set[str] = field(default_factory=set)

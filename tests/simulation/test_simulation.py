@@ -24,6 +24,7 @@ SHARING = Features(faults=True, between=True, creates=True, shared=True, emails=
 RULED = Features(faults=True, between=True, creates=True, clears=True, rules=True)
 RULED_AND_TURBULENT = Features(faults=True, between=True, creates=True, deletions=True, configs=True, rules=True)
 LOSING = Features(faults=True, losses=True, between=True, creates=True, deletions=True, configs=True, finds=True)
+GAPING = Features(faults=True, between=True, creates=True, deletions=True, clears=True, gaps=True)
 EVERYTHING = Features(
     faults=True,
     between=True,
@@ -85,6 +86,10 @@ def test_b7_b9_p13_rules_hold_through_deletions_pauses_and_outages() -> None:
 
 def test_p10_p12_commands_and_receipts_that_vanish_are_sent_again_and_nothing_happens_twice() -> None:
     all_end_well(LOSING)
+
+
+def test_p5_p6_p10_what_an_hour_without_webhooks_hid_is_in_the_list_of_events() -> None:
+    all_end_well(GAPING)
 
 
 def test_all_of_it_together_comes_to_rest_with_both_sides_equal() -> None:

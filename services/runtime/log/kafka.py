@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from services.runtime.log import Consumer, Listener, LogUnavailableError, Message, Partition
+from services.runtime.log import Consumer, Listener, LogUnavailableError, Message, Partition, Record
 from services.runtime.log.errors import LogRefusedError
 from services.runtime.log.kafka_access import KafkaAccess
 from services.runtime.log.kafka_cluster import Cluster, unknown
@@ -19,6 +19,7 @@ from services.runtime.log.kafka_consumer import KafkaConsumer
 from services.runtime.log.kafka_group import Deal, Group, Membership
 from services.runtime.log.kafka_logging import calm
 from services.runtime.log.kafka_producer import Producer, Sending
+from services.runtime.log.kafka_read import read
 from services.runtime.log.kafka_sameness import Sameness
 from services.runtime.log.kafka_topics import MAX_MESSAGE_BYTES, RETENTION, Topics
 from services.runtime.log.partitioner import partition_of
@@ -27,6 +28,7 @@ _BATCH_BYTES = 1_000_000
 """aiokafka's own 16 KiB lets concurrent publishers of one partition starve."""
 _ASK_SECONDS = 5.0
 _READY_SECONDS = 2.0
+_READ_SECONDS = 30.0
 _FETCH_WAIT_MS = 50
 """aiokafka has one request under way per broker: a partition that wasn't in it waits this long at most."""
 _CONSUMER_REQUEST_MS = 40_000
@@ -106,6 +108,12 @@ class KafkaLog:
         """Raise unless all topics are there as they have to be: `UnknownTopicError` beside `create_topics`' own."""
         self._in_sync |= await self._topics.check(topics)
 
+    async def retention(self, names: Collection[str]) -> dict[str, timedelta | None]:
+        """Return how long the brokers keep each topic's records, by its own setting; None for ever."""
+        settings = await self._cluster.settings(names)
+        ages = {name: int(each["retention.ms"]) for name, each in settings.items()}
+        return {name: None if age < 0 else timedelta(milliseconds=age) for name, age in ages.items()}
+
     async def expire(self, retention: Mapping[str, timedelta]) -> int:
         """Delete nothing: the brokers do that by the topics' own settings."""
         return 0
@@ -121,6 +129,23 @@ class KafkaLog:
         """As the port says, and as `publish`. Part of the partitions may have it when it fails."""
         count = await self._cluster.count(topic)
         await self._put(topic, [Sending(topic, number, message) for number in range(count)])
+
+    async def append(self, place: Partition, messages: Sequence[Message]) -> None:
+        """Publish the messages to this partition, whatever their keys say. Raises as `publish`."""
+        if messages:
+            await self._put(place.topic, [Sending(*place, message) for message in messages])
+
+    def read(self, place: Partition, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        """Yield the records of [start, end), which lie within the partition's bounds, in order, some at a time."""
+        make = partial(
+            AIOKafkaConsumer,
+            bootstrap_servers=self._cluster.hosts,
+            client_id="contactsync-read",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            **self._cluster.options,
+        )
+        return read(make, self._cluster.where, place, start, end, patience=_READ_SECONDS)
 
     async def partitions(self, topic: str) -> int:
         """As the port says. Raises `UnknownTopicError`."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from services.runtime.log import Log
+from services.runtime.log import Log, Message, Partition, Record
 from services.runtime.log.kafka_access import KafkaAccess, addresses
 from services.runtime.log.postgres import PostgresLog
 from services.runtime.settings import Settings
@@ -28,6 +28,14 @@ class ManagedLog(Log, Protocol):
 
     async def check_topics(self, topics: Mapping[str, int]) -> None:
         """Raise unless all topics are there as they have to be; create nothing."""
+        ...
+
+    async def append(self, place: Partition, messages: Sequence[Message]) -> None:
+        """Publish the messages to this partition, whatever their keys say; for messages that were in it before."""
+        ...
+
+    def read(self, place: Partition, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        """Yield the records of [start, end), both within the bounds, in order and some at a time, for no group."""
         ...
 
     async def expire(self, retention: Mapping[str, timedelta]) -> int:

@@ -10,12 +10,13 @@ from datetime import timedelta
 import asyncpg
 import msgspec
 
-from services.runtime.log import Consumer, Listener, LogUnavailableError, Message, Partition
+from services.runtime.log import Consumer, Listener, LogUnavailableError, Message, Partition, Record
 from services.runtime.log.doorbell import Doorbell
 from services.runtime.log.errors import PartitionCountError, UnknownTopicError, is_passing
 from services.runtime.log.membership import Membership
 from services.runtime.log.partitioner import partition_of
 from services.runtime.log.postgres_consumer import PostgresConsumer
+from services.runtime.log.postgres_read import read
 from services.runtime.log.writer import Row, Writer
 from services.runtime.store import Connection, Store
 
@@ -103,6 +104,15 @@ class PostgresLog:
     async def publish_everywhere(self, topic: str, message: Message) -> None:
         """As the port says, in one transaction. Raises `UnknownTopicError`."""
         await self._put([_row(topic, number, message) for number in range(await self._count(topic))])
+
+    async def append(self, place: Partition, messages: Sequence[Message]) -> None:
+        """Publish the messages to this partition, whatever their keys say. Raises as `publish`."""
+        if messages:
+            await self._put([_row(place.topic, place.number, message) for message in messages])
+
+    def read(self, place: Partition, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        """Yield the records of [start, end) that retention has left, in order, some at a time."""
+        return read(self._store, place, start, end)
 
     async def partitions(self, topic: str) -> int:
         """As the port says. Raises `UnknownTopicError`."""

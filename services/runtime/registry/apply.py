@@ -84,21 +84,38 @@ class _Plan:
     reasons: list[str] = field(default_factory=list)
 
 
-async def apply(store: Store, vault: Vault, config: Config, *, by: str, now: datetime) -> Applied | NotApplicable:
+async def apply(
+    store: Store, vault: Vault, config: Config, *, by: str, now: datetime, after: int | None = None
+) -> Applied | NotApplicable:
     """Put `config` into force at `now`, on behalf of `by`. Applying the same again changes nothing.
+
+    `after`: the version that has to be in force until then, 0 for none; without it, whichever is.
 
     A connection's version rises only if its body changed or it comes back after having been removed. Whole or not
     at all; two at once run one after the other. Removed accounts lose their credentials. Raises asyncpg's errors.
     """
 
     async def work(database: Database) -> Applied | NotApplicable:
-        return await _apply(database, vault, config, by, now)
+        return await _apply(database, vault, config, by, now, after)
 
     return await store.retrying(work, repeatable=True)
 
 
-async def _apply(database: Database, vault: Vault, config: Config, by: str, now: datetime) -> Applied | NotApplicable:
+async def contradictions(database: Database, config: Config) -> tuple[str, ...]:
+    """Return why `config` couldn't be put into force, as sentences for a person; none if it could. Changes nothing."""
+    accounts = {account.name: account for account in config.accounts}
+    connections = {connection.name: connection for connection in config.connections}
+    reasons = _plan_accounts(accounts, await database.fetch(_ACCOUNTS)).reasons
+    return (*reasons, *_plan_connections(connections, await database.fetch(_CONNECTIONS)).reasons)
+
+
+async def _apply(
+    database: Database, vault: Vault, config: Config, by: str, now: datetime, after: int | None
+) -> Applied | NotApplicable:
     await database.execute(_LOCK)
+    latest = await database.fetchrow(_LATEST)
+    if after is not None and after != (0 if latest is None else latest["version"]):
+        return NotApplicable(("Another file was applied at the same moment: look at the plan again.",))
     accounts = {account.name: account for account in config.accounts}
     connections = {connection.name: connection for connection in config.connections}
     stored_connections = await database.fetch(_CONNECTIONS)
@@ -112,7 +129,6 @@ async def _apply(database: Database, vault: Vault, config: Config, by: str, now:
             "connections": [connections[name] for name in sorted(connections)],
         }
     )
-    latest = await database.fetchrow(_LATEST)
     text = latest is None or latest["source"] != config.source
     content_differs = latest is None or msgspec.json.decode(latest["content"]) != msgspec.json.decode(content)
     version: int

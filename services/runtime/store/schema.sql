@@ -497,6 +497,16 @@ COMMENT ON COLUMN registry.credential.key_id IS 'Names the key that sealed it, s
 
 COMMENT ON COLUMN registry.credential.seed_digest IS 'A keyed digest of the file''s value when it was last applied, to notice that the file''s value itself changed';
 
+CREATE TABLE registry.forgotten (
+    id uuid NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    asked_by text NOT NULL,
+    contacts integer NOT NULL,
+    lifted_at timestamp with time zone
+);
+
+COMMENT ON TABLE registry.forgotten IS 'Who was asked to forget somebody, and when; without the person';
+
 CREATE TABLE registry.incarnation (
     single boolean DEFAULT true NOT NULL,
     n integer DEFAULT 1 NOT NULL,
@@ -505,6 +515,24 @@ CREATE TABLE registry.incarnation (
 );
 
 COMMENT ON TABLE registry.incarnation IS 'Raised when the database was restored from a copy: versions given before are told from later ones by it';
+
+CREATE TABLE registry.suppression (
+    entry uuid NOT NULL,
+    digest bytea NOT NULL
+);
+
+COMMENT ON TABLE registry.suppression IS 'HMAC-SHA256 of contacts, addresses and links that are taken in no more';
+
+CREATE TABLE registry.suppression_key (
+    one boolean DEFAULT true NOT NULL,
+    key bytea NOT NULL,
+    version bigint NOT NULL,
+    CONSTRAINT suppression_key_one_check CHECK (one)
+);
+
+COMMENT ON TABLE registry.suppression_key IS 'The key of the digests, made with the first entry';
+
+COMMENT ON COLUMN registry.suppression_key.version IS 'Drawn anew with every entry made or lifted: who holds another one reads them anew';
 
 CREATE TABLE registry.token (
     account text NOT NULL,
@@ -614,6 +642,61 @@ CREATE TABLE sync.inbox_default (
     event_id text CONSTRAINT inbox_event_id_not_null NOT NULL
 );
 
+CREATE TABLE sync.input (
+    day date NOT NULL,
+    number bigint NOT NULL,
+    xid xid8 NOT NULL,
+    now bigint NOT NULL,
+    config text NOT NULL,
+    effect text NOT NULL,
+    body json NOT NULL
+)
+PARTITION BY RANGE (day);
+
+COMMENT ON TABLE sync.input IS 'One row per transaction that folded something: what it took in, in the order of effects';
+
+COMMENT ON COLUMN sync.input.xid IS 'The transaction: with a snapshot it tells what a checkpoint already holds';
+
+COMMENT ON COLUMN sync.input.now IS 'Microseconds since 1970: the moment that was decided with';
+
+COMMENT ON COLUMN sync.input.config IS 'Fingerprint of the registry as it was read';
+
+COMMENT ON COLUMN sync.input.effect IS 'Fingerprint of everything that changed and was sent; empty where nothing was decided';
+
+COMMENT ON COLUMN sync.input.body IS 'Places in the log, links and contacts by id; what a person''s word left behind as it was';
+
+CREATE TABLE sync.input_config (
+    fingerprint text NOT NULL,
+    body json NOT NULL
+);
+
+COMMENT ON TABLE sync.input_config IS 'The connections and accounts that decisions were taken under';
+
+CREATE TABLE sync.input_default (
+    day date CONSTRAINT input_day_not_null NOT NULL,
+    number bigint CONSTRAINT input_number_not_null NOT NULL,
+    xid xid8 CONSTRAINT input_xid_not_null NOT NULL,
+    now bigint CONSTRAINT input_now_not_null NOT NULL,
+    config text CONSTRAINT input_config_not_null NOT NULL,
+    effect text CONSTRAINT input_effect_not_null NOT NULL,
+    body json CONSTRAINT input_body_not_null NOT NULL
+);
+
+CREATE SEQUENCE sync.input_number
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE sync.input_start (
+    one boolean DEFAULT true NOT NULL,
+    whole boolean NOT NULL,
+    CONSTRAINT input_start_one_check CHECK (one)
+);
+
+COMMENT ON TABLE sync.input_start IS 'Whether the inputs kept begin with an empty store; otherwise history starts from a checkpoint';
+
 CREATE TABLE sync.journal (
     day date NOT NULL,
     number bigint NOT NULL,
@@ -628,11 +711,14 @@ CREATE TABLE sync.journal (
     at timestamp with time zone NOT NULL,
     outcome text NOT NULL,
     reason text NOT NULL,
-    detail jsonb
+    detail jsonb,
+    tx bigint
 )
 PARTITION BY RANGE (day);
 
 COMMENT ON TABLE sync.journal IS 'What was decided about which input for which link, and why; numbers agree with the order of every conflict.';
+
+COMMENT ON COLUMN sync.journal.tx IS 'The transaction''s number in sync.input; NULL in rows from before it was kept';
 
 CREATE TABLE sync.journal_default (
     day date CONSTRAINT journal_day_not_null NOT NULL,
@@ -648,7 +734,8 @@ CREATE TABLE sync.journal_default (
     at timestamp with time zone CONSTRAINT journal_at_not_null NOT NULL,
     outcome text CONSTRAINT journal_outcome_not_null NOT NULL,
     reason text CONSTRAINT journal_reason_not_null NOT NULL,
-    detail jsonb
+    detail jsonb,
+    tx bigint
 );
 
 CREATE SEQUENCE sync.journal_number
@@ -804,6 +891,8 @@ ALTER TABLE sync.wake ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 
 ALTER TABLE ONLY sync.inbox ATTACH PARTITION sync.inbox_default DEFAULT;
 
+ALTER TABLE ONLY sync.input ATTACH PARTITION sync.input_default DEFAULT;
+
 ALTER TABLE ONLY sync.journal ATTACH PARTITION sync.journal_default DEFAULT;
 
 ALTER TABLE ONLY connectors.account
@@ -869,8 +958,17 @@ ALTER TABLE ONLY registry.connection
 ALTER TABLE ONLY registry.credential
     ADD CONSTRAINT credential_pkey PRIMARY KEY (account, field);
 
+ALTER TABLE ONLY registry.forgotten
+    ADD CONSTRAINT forgotten_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY registry.incarnation
     ADD CONSTRAINT incarnation_pkey PRIMARY KEY (single);
+
+ALTER TABLE ONLY registry.suppression_key
+    ADD CONSTRAINT suppression_key_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY registry.suppression
+    ADD CONSTRAINT suppression_pkey PRIMARY KEY (entry, digest);
 
 ALTER TABLE ONLY registry.token
     ADD CONSTRAINT token_pkey PRIMARY KEY (account);
@@ -898,6 +996,18 @@ ALTER TABLE ONLY sync.inbox
 
 ALTER TABLE ONLY sync.inbox_default
     ADD CONSTRAINT inbox_default_pkey PRIMARY KEY (day, account, event_id);
+
+ALTER TABLE ONLY sync.input_config
+    ADD CONSTRAINT input_config_pkey PRIMARY KEY (fingerprint);
+
+ALTER TABLE ONLY sync.input
+    ADD CONSTRAINT input_pkey PRIMARY KEY (day, number);
+
+ALTER TABLE ONLY sync.input_default
+    ADD CONSTRAINT input_default_pkey PRIMARY KEY (day, number);
+
+ALTER TABLE ONLY sync.input_start
+    ADD CONSTRAINT input_start_pkey PRIMARY KEY (one);
 
 ALTER TABLE ONLY sync.journal
     ADD CONSTRAINT journal_pkey PRIMARY KEY (day, number);
@@ -957,9 +1067,17 @@ CREATE INDEX contact_scan ON sync.contact USING btree (account, scan) WHERE (NOT
 
 CREATE INDEX contact_seq ON sync.contact USING btree (account, seq) WHERE (NOT deleted);
 
+CREATE INDEX input_order ON ONLY sync.input USING btree (number);
+
+CREATE INDEX input_default_number_idx ON sync.input_default USING btree (number);
+
 CREATE INDEX journal_link ON ONLY sync.journal USING btree (link, number);
 
 CREATE INDEX journal_default_link_number_idx ON sync.journal_default USING btree (link, number);
+
+CREATE INDEX journal_tx ON ONLY sync.journal USING brin (tx);
+
+CREATE INDEX journal_default_tx_idx ON sync.journal_default USING brin (tx);
 
 CREATE INDEX link_config ON sync.link USING btree (connection, config_version) WHERE (status <> 'ended'::text);
 
@@ -981,9 +1099,15 @@ CREATE INDEX reservation_link ON sync.reservation USING btree (link);
 
 ALTER INDEX sync.inbox_pkey ATTACH PARTITION sync.inbox_default_pkey;
 
+ALTER INDEX sync.input_order ATTACH PARTITION sync.input_default_number_idx;
+
+ALTER INDEX sync.input_pkey ATTACH PARTITION sync.input_default_pkey;
+
 ALTER INDEX sync.journal_link ATTACH PARTITION sync.journal_default_link_number_idx;
 
 ALTER INDEX sync.journal_pkey ATTACH PARTITION sync.journal_default_pkey;
+
+ALTER INDEX sync.journal_tx ATTACH PARTITION sync.journal_default_tx_idx;
 
 ALTER TABLE ONLY log.assignment
     ADD CONSTRAINT assignment_grp_fkey FOREIGN KEY (grp) REFERENCES log.consumer_group(name) ON DELETE CASCADE;
@@ -1014,6 +1138,9 @@ ALTER TABLE ONLY registry.connection
 
 ALTER TABLE ONLY registry.credential
     ADD CONSTRAINT credential_account_fkey FOREIGN KEY (account) REFERENCES registry.account(name) ON DELETE CASCADE;
+
+ALTER TABLE ONLY registry.suppression
+    ADD CONSTRAINT suppression_entry_fkey FOREIGN KEY (entry) REFERENCES registry.forgotten(id);
 
 ALTER TABLE ONLY registry.token
     ADD CONSTRAINT token_account_fkey FOREIGN KEY (account) REFERENCES registry.account(name) ON DELETE CASCADE;

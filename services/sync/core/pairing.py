@@ -1,5 +1,7 @@
 """Pairing a contact that has no partner: match by e-mail once, or have the partner made (C1-C4, P7, P8)."""
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from services.contracts.contact import SIDES, Side
@@ -126,8 +128,9 @@ def _sought(state: Slice, config: Config, link: Link, target: Side, record: Reco
 def _matched(state: Slice, config: Config, link: Link, side: Side, record: Record) -> bool:
     """Pair it with a contact of the other account that shares an address; True if something was decided."""
     target = other(side)
-    for match in _matches(state, config, target, record):
-        if is_apart(config, record, match):
+    matches = _matches(state, config, target, record)
+    for match in matches:
+        if is_apart(config, record, match) or _beside_rival(state, config, target, record, match, matches):
             continue
         if match.looking is not None:
             waiting = state.waiting(link, "look", match.contact_id)
@@ -165,6 +168,24 @@ def _matches(state: Slice, config: Config, target: Side, record: Record) -> list
         return shared, theirs is None or not theirs.paired
 
     return sorted(state.sharing(config.account(target), record.addresses), key=rank)
+
+
+def _beside_rival(
+    state: Slice, config: Config, target: Side, record: Record, match: Record, matches: Sequence[Record]
+) -> bool:
+    """Whether a match that has no partner is the duplicate of a linked one from which a person unlinked the contact.
+
+    By itself it would be set aside for that one (C4): whoever is looked at first, it comes to the same.
+    """
+    theirs = state.link_of(config, target, match.contact_id)
+    if theirs is not None and theirs.paired:
+        return False
+    for rival in matches:
+        its = state.link_of(config, target, rival.contact_id)
+        apart = its is not None and its.paired and is_apart(config, record, rival)
+        if apart and not set(rival.addresses).isdisjoint(match.addresses):
+            return True
+    return False
 
 
 def _vacant(state: Slice, config: Config, side: Side, record: Record) -> Link | None:

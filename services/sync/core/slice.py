@@ -16,6 +16,8 @@ from services.sync.core.state import Decision, Half, Link, Record, Wait, WaitRea
 
 _NUMBERS = 1_000_000_000
 """Looks at one contact, or finds for one link, in one incarnation."""
+NEW = 1 << 62
+"""From here on a link's place in the order of first sight isn't the lasting one, which storing gives."""
 ContactKey = tuple[str, str]
 """(account, contact id)."""
 
@@ -89,7 +91,7 @@ class Slice:
                 del self.by_contact[key]
 
     def put_link(self, link: Link) -> Link:
-        """Change a link; who waits for one that ends is woken."""
+        """Change a link; who waits for one that ends, or that is set aside, is woken."""
         before = self.links.get(link.id)
         if before == link:
             return link
@@ -99,7 +101,10 @@ class Slice:
         self._index(link)
         self.dirty_links.add(link.id)
         ended = link.status == "ended" and (before is None or before.status != "ended")
-        if ended or (before is not None and before.unsettled and not link.unsettled):
+        settled = before is not None and before.unsettled and not link.unsettled
+        # A half-link comes before later ones with its address only as long as it may get a partner (C4).
+        aside = before is not None and before.status == "pairing" and link.status in ("outside", "duplicate")
+        if ended or settled or aside:
             self.freed.add(link.id)
         if ended:
             self.release(link)
@@ -193,8 +198,9 @@ class Slice:
             return link
         link_id = derived("link", config.connection.name, side, contact_id)
         known = self.links.get(link_id)
-        if known is not None and known.status != "ended":
-            # Born from this contact, it has moved on to another one since (a merge): this is a second life.
+        if known is not None and (known.status != "ended" or self._marked(config, side, known)):
+            # Born from this contact, it has moved on to another one since (a merge), or a person parted it from a
+            # contact that may carry its id, and would be taken for what a create makes: this is a second life.
             link_id, known = derived("link", config.connection.name, side, contact_id, self.now), None
         fresh = Link(
             id=link_id,
@@ -207,10 +213,15 @@ class Slice:
             fresh = _versions_kept(fresh, known)
         return self.put_link(fresh)
 
+    def _marked(self, config: Config, side: Side, link: Link) -> bool:
+        """Whether the ended link was a pair itself whose other contact is still there."""
+        partner = self.record(config, other(side), link.half(other(side)))
+        return link.alias_of is None and partner is not None and not partner.deleted
+
     def sighted(self) -> int:
         """Return a place after every stored link, in the order of sight; storing gives the lasting one."""
         self.sightings += 1
-        return (1 << 62) + self.sightings
+        return NEW + self.sightings
 
     def reserve(self, link: Link, accounts: tuple[str, ...], addresses: tuple[str, ...]) -> str | None:
         """Reserve all addresses in all accounts for the link, or none; return the address that another holds.

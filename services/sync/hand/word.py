@@ -10,8 +10,9 @@ from services.sync.closure import Keys, closure
 from services.sync.configs import read_configs
 from services.sync.core.slice import ContactKey, MissingLockError, OlderConfigError, Slice
 from services.sync.core.state import Decision
+from services.sync.journal import Journalled, Taken
 from services.sync.load import load, lock, scanned_accounts
-from services.sync.save import Journalled, save
+from services.sync.save import save
 from services.sync.transact import LocksShortError
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ async def spoken(
         reserved = dict(state.reservations)
         answer = word(state)
         told = [Journalled(decision=decision, input=PERSON, cause=cause) for decision in state.decisions]
-        await save(database, reserved, state, told)
+        await save(database, reserved, state, told, Taken(configs=configs, items=()))
         return answer
 
     for _ in range(_TOGETHER):
