@@ -25,6 +25,7 @@ from tests.faults.storm import Storm
 from tests.faults.verdict import Finding, Verdict, judge
 
 _SCAN_SECONDS = 240.0
+_AUDIT_SECONDS = 600.0
 _TELL_SECONDS = 30.0
 _SCANNED = "SELECT count(*) FROM sync.account WHERE scanned_at IS NOT NULL"
 _STALE = "SELECT * FROM faults.stale ORDER BY at LIMIT 20"
@@ -71,6 +72,8 @@ class Run:
     """Lines of logs, all of which were read for contacts' data and secrets."""
     quotas: dict[str, str] = field(default_factory=dict)
     stale: list[str] = field(default_factory=list)
+    audit: str = ""
+    """What deciding everything again came to."""
 
 
 async def run(schedule: Schedule, folder: Path, tell: Callable[[str], None] = lambda _: None) -> Run:
@@ -113,6 +116,9 @@ async def run(schedule: Schedule, folder: Path, tell: Callable[[str], None] = la
             made.verdict.unrest = made.verdict.unrest or again
             clock.lap("quiet")
             await _told(home, generator, storm, model, made)
+            clock.lap("verdict")
+            made.audit = await _audited(home, made.verdict)
+            clock.lap("audit")
     return made
 
 
@@ -165,6 +171,15 @@ async def _past_once_more(home: House) -> None:
     for account in home.accounts.values():
         if isinstance(account, Office):
             account.sandbox.feed.expire_tokens()
+
+
+async def _audited(home: House, verdict: Verdict) -> str:
+    """Decide the whole run again from its journal (P17): what `replay --audit` says, and a finding if it differs."""
+    said = await home.roles.command("replay", "--audit", seconds=_AUDIT_SECONDS, statuses=(0, 1))
+    line = next((line for line in reversed(said.splitlines()) if "differences=" in line), said[-300:])
+    if "differences=0 writes=0" not in line:
+        verdict.findings.append(Finding("audit", "", "", "", line, traces=said.splitlines()[-_LINES:]))
+    return line
 
 
 async def _told(home: House, generator: Generator, storm: Storm, model: Model, made: Run) -> None:

@@ -86,6 +86,8 @@ def report(run: Run, *, traces: bool = True) -> str:
             f"Lines logged: {run.logged}, with a contact's data or a secret in them: {run.verdict.count('leaked')}."
         ),
         "",
+        f"`contactsync replay --audit` of the whole run, afterwards: `{run.audit}`.",
+        "",
         (
             f"How processes ended: {', '.join(f'{how} {count}' for how, count in sorted(run.exits.items()))}. "
             f"From an end to the next start's first work: {_recovery(run.recoveries)}."
