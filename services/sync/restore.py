@@ -17,6 +17,9 @@ _CATCH_UP = """
 INSERT INTO sync.catching_up (topic, partition, upto) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
     ON CONFLICT (topic, partition) DO UPDATE SET upto = excluded.upto
 """
+# A server that was made anew counts transactions from the start: what the copy holds came before all of its own. 3 is
+# the first number that a transaction can have.
+_BEFORE = "UPDATE sync.input SET xid = '3' WHERE xid <> '3'"
 _UNSETTLED = "SELECT id::text FROM sync.link WHERE unsettled > 0 ORDER BY id"
 
 
@@ -26,9 +29,10 @@ async def restore(database: Database, manifests: Mapping[str, Manifest], ends: M
     `ends`: where the log's events and receipts end now. Until they are read up to there nothing is decided.
 
     Runs in the caller's transaction, after the incarnation was raised there. Whoever still works on the partitions is
-    fenced. `manifests` is by app.
+    fenced. A checkpoint made before is of no use any more. `manifests` is by app.
     """
     await database.execute(_FENCE)
+    await database.execute(_BEFORE)
     places = sorted(ends)
     await database.execute(
         _CATCH_UP, [place.topic for place in places], [place.number for place in places], [ends[at] for at in places]

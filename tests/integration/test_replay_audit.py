@@ -23,6 +23,7 @@ from services.sync.replay import checkpoint
 from services.sync.replay.audit import Filters
 from services.sync.replay.past import NotThereError
 from services.sync.replay.run import Audited, NoStartError, run
+from services.sync.restore import restore
 from tests.core.bench import BOOK
 from tests.integration.sync_messages import changed, deleted, message, of, scan_finished, shop, writes, written
 from tests.integration.sync_rig import MANIFESTS, PAIR, Owner, Rig, drained, rig, workers
@@ -143,6 +144,26 @@ async def test_p17_history_goes_on_from_a_checkpoint(store: Store, tmp_path: Pat
         path.write_bytes(damaged[: len(damaged) // 2])
         with pytest.raises(checkpoint.DamagedError, match="cut short"):
             checkpoint.read(path)
+
+
+async def test_p12_p17_a_checkpoint_in_a_restored_database_knows_what_came_before_it(
+    store: Store, tmp_path: Path
+) -> None:
+    async with rig(store, scanned=False) as made:
+        await story(made)
+        # What a copy holds whose server had counted far more transactions than the new one.
+        await store.execute("UPDATE sync.input SET xid = '9000000000'")
+        async with store.transaction() as database:
+            await restore(database, MANIFESTS, {})
+        path = tmp_path / "checkpoint"
+        async with store.transaction("repeatable_read", readonly=True) as database:
+            await checkpoint.take(database, path)
+        events = Place(made, await made.own())
+        await events.take(changed("shop", "zoe", shop("Zoe", "zoe@example.com"), at=400))
+        bounds = {**await made.log.bounds(EVENTS), **await made.log.bounds(RECEIPTS)}
+        done = await run(store, made.log.read, bounds, MANIFESTS, start=checkpoint.read(path))
+        assert_clean(done)
+        assert done.audit.transactions == 1
 
 
 async def test_g5_an_audit_that_was_stopped_goes_on_where_it_was(store: Store) -> None:
