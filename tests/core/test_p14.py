@@ -157,6 +157,21 @@ def test_p14_a_late_echo_puts_nothing_back_over_an_edit_that_both_sides_agreed_o
     assert writes(bench.wait(3600)) == []
 
 
+def test_p14_a_late_echo_puts_nothing_back_over_a_later_edit_that_was_put_back_before_it() -> None:
+    bench = Bench()
+    first = raced(bench)
+    assert bench.take(bench.written(first, {**ADA, "description": ("ours",)}, at=111)) == []
+    second = only(bench.take(bench.changed("office", "card", {**CARDED, "note": ("again",)}, at=120)), Update)
+    assert echo(bench, second, stood="later", now="again", at=125) == []
+    back = only(bench.take(bench.written(second, {**ADA, "description": ("again",)}, at=126)), Update)
+    assert back.fields == {"description": ("later",)}
+    onward = only(bench.take(bench.written(back, {**ADA, "description": ("later",)}, at=130)), Update)
+    assert bench.take(bench.written(onward, {**CARDED, "note": ("later",)}, at=135)) == []
+    # The echo of the first write comes at last: whoever typed `later` had seen what it put in place of `typed`.
+    assert echo(bench, first, stood="typed", at=110) == []
+    assert writes(bench.wait(3600)) == []
+
+
 def test_p14_a_late_echo_puts_an_edit_back_though_we_have_written_once_more_since() -> None:
     bench = Bench()
     update = raced(bench)

@@ -75,7 +75,17 @@ def _noticed(config: Config, half: Half, side: Side, expected: Expected, event: 
         stood = normal_view(observed(before, line, side), line, side)
         if stood not in (write.source, write.wanted):
             found[line.id] = Overwritten(values=observed(before, line, side), written=write.wanted)
-    return replace(half, overwritten=found, expects=tuple(each for each in half.expects if each != expected))
+    told = frozenset(line for line in expected.lines if found.get(line) is not half.overwritten.get(line))
+    going = tuple(_outdated(each, expected.version, told) for each in half.expects if each != expected)
+    return replace(half, overwritten=found, expects=going)
+
+
+def _outdated(earlier: Expected, version: Version, lines: frozenset[str]) -> Expected:
+    """Return what a write expects without the lines that somebody edited after it: what it overwrote is past."""
+    if earlier.version > version:
+        return earlier
+    kept = {line: write for line, write in earlier.lines.items() if line not in lines}
+    return replace(earlier, lines=kept)
 
 
 def put(half: Half, line: str, value: Normal) -> Half:
