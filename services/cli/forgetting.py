@@ -22,8 +22,10 @@ from services.runtime.log.topics import topics
 from services.runtime.settings import Settings, load
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
+from services.runtime.suppression import alone
 from services.sync.configs import read_configs
 from services.sync.forget.archives import without
+from services.sync.forget.before import Digests, forgotten_as, person_in
 from services.sync.forget.erase import Erased, erase
 from services.sync.forget.person import Person, person
 
@@ -31,8 +33,6 @@ _ENTRIES = "SELECT id::text, at, asked_by, contacts, lifted_at FROM registry.for
 _LIFT = """
 WITH lifted AS (
     UPDATE registry.forgotten SET lifted_at = clock_timestamp() WHERE id = $1 AND lifted_at IS NULL RETURNING id
-), gone AS (
-    DELETE FROM registry.suppression WHERE entry IN (SELECT id FROM lifted)
 ), noted AS (
     UPDATE registry.suppression_key SET version = $2 WHERE EXISTS (SELECT FROM lifted)
 )
@@ -58,6 +58,9 @@ async def _forget(store: Store, word: str, archives: tuple[Path, ...], *, yes: b
     for path in archives:
         Archive(path)  # one that can't be read is told of before anything is erased
     async with store.transaction("repeatable_read", readonly=True) as database:
+        accounts = sorted((await read_configs(database, manifests())).manifests)
+        if archives and (earlier := await forgotten_as(database, word, accounts)) is not None:
+            return _archives_again(archives, earlier)
         shown = await _person(database, word)
     for account, contact_id in sorted(shown.contacts):
         say(f"{visible(account)}/{visible(contact_id)}")
@@ -66,6 +69,7 @@ async def _forget(store: Store, word: str, archives: tuple[Path, ...], *, yes: b
         return 1
 
     async def work(database: Database) -> tuple[Erased, Person]:
+        await alone(database)
         found = await _person(database, word)
         if not found.contacts <= shown.contacts:
             raise Failure("More contacts are meant than were shown: they changed just now. Ask again.")
@@ -81,6 +85,15 @@ async def _forget(store: Store, word: str, archives: tuple[Path, ...], *, yes: b
     if settings.log_url.startswith("kafka:"):
         say(await _kafka(store, settings))
     say("Backups and the database's write-ahead log keep what they hold until they are replaced.")
+    return 0
+
+
+def _archives_again(archives: tuple[Path, ...], earlier: Digests) -> int:
+    """Erase a person from archives who was forgotten before: by the digests that stayed."""
+    for path in archives:
+        who = person_in(Archive(path), earlier)
+        say(f"{path}: {rewrite(path, without(who))} lines were rewritten.")
+    say("They were forgotten before: what the archives still held of them is erased.")
     return 0
 
 

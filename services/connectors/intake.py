@@ -18,7 +18,7 @@ from services.runtime.log.consume import Batch
 from services.runtime.log.poison import Poison
 from services.runtime.metrics import Metrics
 from services.runtime.store import Connection, Store
-from services.runtime.suppression import Suppressions, is_erased
+from services.runtime.suppression import Suppressions, blank, is_erased
 from services.runtime.tracing.carried import carried
 
 CHANNEL = "contactsync_connectors"
@@ -62,8 +62,7 @@ class Intake:
         accounts: set[str] = set()
         tasks: list[Task] = []
         asked: list[tuple[Look | Find, str | None]] = []
-        suppressed = await self._suppressions.current(tx)
-        records = [record for record in records if not is_erased(record) and not suppressed.refuses(record)]
+        records = await self._kept(tx, records)
         found = [self._read(record) for record in records]
         self._unreadable.count(commands_topic(self._app), [isinstance(each, Unreadable) for each in found])
         for record, command in zip(records, found, strict=True):
@@ -87,6 +86,17 @@ class Intake:
             await reads.ask(tx, read, app=self._app, now=self._clock.now(), traceparent=trace)
         await tx.execute(_NOTIFY, CHANNEL, sorted(accounts))
         return frozenset(accounts)
+
+    async def _kept(self, tx: Connection, records: Sequence[Record]) -> Sequence[Record]:
+        """Return the records that aren't about anybody who was forgotten; those that are lose their content."""
+        suppressed = await self._suppressions.held(tx)
+        kept: list[Record] = []
+        for record in records:
+            if suppressed.refuses(record):
+                await blank(tx, [record])
+            elif not is_erased(record):
+                kept.append(record)
+        return kept
 
     async def _writes(self, tx: Connection, tasks: Sequence[Task]) -> None:
         if not tasks:

@@ -134,7 +134,10 @@ def an_order(start: datetime, end: datetime) -> Order:
 
 async def enqueue(tx: Connection, account: str, messages: Iterable[Outgoing]) -> None:
     """Put messages of `account` into the transaction, to be published in this order; not of people forgotten."""
-    suppressed = await _suppressions.current(tx)
+    messages = list(messages)
+    if not messages:
+        return
+    suppressed = await _suppressions.held(tx)
     rows = [
         (
             account,

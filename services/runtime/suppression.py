@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
+
 from services.contracts.commands import Create, Find, Look, Tag, Untag, Update
-from services.contracts.envelope import Envelope, Unreadable, from_headers, unseal
+from services.contracts.envelope import Envelope, Headers, Unreadable, from_headers, unseal
 from services.contracts.envelope import Message as Body
 from services.contracts.events import (
     ContactChanged,
@@ -20,13 +22,31 @@ from services.contracts.events import (
 )
 from services.contracts.receipts import Absent, Found, Receipt
 from services.runtime.log import Message, Record
+from services.runtime.store import Connection
 
 ERASED = "erased"
 """The type in the headers of a message whose content was erased: every consumer passes over it."""
+_ERASED = ERASED.encode()
 
 _VERSION = "SELECT version FROM registry.suppression_key"
 _KEY = "SELECT key FROM registry.suppression_key"
-_DIGESTS = "SELECT digest FROM registry.suppression"
+_DIGESTS = """
+SELECT s.digest FROM registry.suppression s JOIN registry.forgotten f ON f.id = s.entry WHERE f.lifted_at IS NULL
+"""
+# Lifted entries count, too: what came before them was erased from everything else.
+_EVER = """
+SELECT s.digest, max(f.number) AS number FROM registry.suppression s JOIN registry.forgotten f ON f.id = s.entry
+ WHERE f.number IS NOT NULL GROUP BY 1
+"""
+# The gate is an advisory lock: whoever takes a message in shares it, whoever forgets somebody has it alone.
+_HELD = "SELECT registry.held_suppression()"
+_ALONE = "SELECT pg_advisory_xact_lock(registry.suppression_gate())"
+# By its value, too: tables of a log that was left for another one have the same places.
+_BLANK = """
+UPDATE log.record SET key = ''::bytea, headers = $4, value = ''::bytea
+ WHERE topic = $1 AND partition = $2 AND "offset" = $3 AND value = $5
+"""
+_KEPT = ("ce_specversion", "ce_id", "ce_v", "ce_time", "content-type")
 
 
 class Asked(Protocol):
@@ -46,6 +66,24 @@ def digest_of(key: bytes, kind: str, *parts: str) -> bytes:
     return hmac.new(key, "\0".join((kind, *parts)).encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
 
 
+async def alone(database: Connection) -> None:
+    """Wait until whatever is being taken in is taken in; what comes later sees what this transaction leaves."""
+    await database.execute(_ALONE)
+
+
+def blanked(headers: Headers) -> Headers:
+    """Return the headers of a message whose content is erased: its id and time, and nothing about whom it was."""
+    kept = tuple((name, value) for name, value in headers if name in _KEPT)
+    return (*kept, ("ce_type", _ERASED), ("ce_source", b"forget"), ("ce_subject", b""))
+
+
+async def blank(database: Connection, records: Iterable[Record]) -> None:
+    """Erase the content of these messages in the embedded log; another log keeps them until they expire."""
+    for record in records:
+        headers = msgspec.msgpack.encode(blanked(record.headers))
+        await database.execute(_BLANK, *record.partition, record.offset, headers, record.value)
+
+
 def erased(body: Envelope | Unreadable | None) -> bool:
     """Whether a message's content was erased for a person's sake."""
     return isinstance(body, Envelope) and body.type == ERASED
@@ -53,7 +91,7 @@ def erased(body: Envelope | Unreadable | None) -> bool:
 
 def is_erased(record: Record) -> bool:
     """Whether a record's content was erased for a person's sake."""
-    return erased(from_headers(record.headers, record.value))
+    return ("ce_type", _ERASED) in record.headers
 
 
 class Suppressed:
@@ -65,7 +103,7 @@ class Suppressed:
 
     def covers(self, body: Body) -> bool:
         """Whether a message is about somebody who was forgotten."""
-        return bool(self._digests) and any(digest_of(self._key, *thing) in self._digests for thing in _things(body))
+        return bool(self._digests) and any(digest_of(self._key, *thing) in self._digests for thing in things(body))
 
     def kept(self, messages: Sequence[Message]) -> list[Message]:
         """Return the messages that aren't about anybody who was forgotten."""
@@ -80,6 +118,33 @@ class Suppressed:
         return not isinstance(body, Unreadable) and self.covers(body)
 
 
+class Bygone:
+    """Everybody who was ever forgotten: history before that is passed over wherever a log still holds it."""
+
+    def __init__(self, key: bytes = b"", numbers: Mapping[bytes, int] | None = None) -> None:
+        self._key = key
+        self._numbers = numbers or {}
+
+    def covers(self, body: Body, number: int) -> bool:
+        """Whether a message, taken in by transaction `number` of `sync.input`, is about one of them.
+
+        An address alone doesn't say so: somebody else may have had it then.
+        """
+        if not self._numbers:
+            return False
+        named = (thing for thing in things(body) if thing[0] != "address")
+        return any(self._numbers.get(digest_of(self._key, *thing), -1) > number for thing in named)
+
+
+async def bygone(database: Asked) -> Bygone:
+    """Read who was ever forgotten."""
+    key = await database.fetchval(_KEY)
+    if not isinstance(key, bytes):
+        return Bygone()
+    rows = await database.fetch(_EVER)
+    return Bygone(key, {bytes(row["digest"]): row["number"] for row in rows})  # type: ignore[index]
+
+
 class Suppressions:
     """What is suppressed now: read anew whenever somebody was forgotten or an entry was lifted."""
 
@@ -92,17 +157,22 @@ class Suppressions:
         """What was suppressed when it was read last."""
         return self._last
 
+    async def held(self, database: Connection) -> Suppressed:
+        """Read it in a transaction (read committed): until its end nobody is forgotten. One question as a rule."""
+        return await self._at(await database.fetchval(_HELD), database)
+
     async def current(self, database: Asked) -> Suppressed:
         """Read it, in the caller's transaction if it is one."""
-        version = await database.fetchval(_VERSION)
-        if version != self._version or not isinstance(version, int):
+        return await self._at(await database.fetchval(_VERSION), database)
+
+    async def _at(self, version: int | bytes | None, database: Asked) -> Suppressed:
+        if not isinstance(version, int):
+            self._version, self._last = None, Suppressed()
+        elif version != self._version:
             key = await database.fetchval(_KEY)
-            if isinstance(key, bytes):
-                rows = await database.fetch(_DIGESTS)
-                self._last = Suppressed(key, frozenset(bytes(row["digest"]) for row in rows))  # type: ignore[index]
-                self._version = version if isinstance(version, int) else None
-            else:
-                self._last = Suppressed()
+            rows = await database.fetch(_DIGESTS)
+            digests = frozenset(bytes(row["digest"]) for row in rows)  # type: ignore[index]
+            self._version, self._last = version, Suppressed(key if isinstance(key, bytes) else b"", digests)
         return self._last
 
 
@@ -111,7 +181,8 @@ def normal(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip().casefold()
 
 
-def _things(body: Body) -> Iterable[tuple[str, ...]]:
+def things(body: Body) -> Iterable[tuple[str, ...]]:
+    """Yield what a message is about, as `digest_of` takes it."""
     match body:
         case ContactChanged():
             yield "contact", body.account, body.contact_id

@@ -25,7 +25,7 @@ from services.runtime.log.poison import Poison
 from services.runtime.log.progress import Progress
 from services.runtime.store import Connection as Database
 from services.runtime.store import Store
-from services.runtime.suppression import Suppressions, erased
+from services.runtime.suppression import Suppressions, blank, erased
 from services.sync.configs import Configs, MissingAppError, read_configs
 from services.sync.core.take import Input
 from services.sync.save import park
@@ -174,14 +174,14 @@ class Worker:
         """Return the causes to fold; what can't be read is parked."""
         causes: list[Cause] = []
         events: list[tuple[str, str, Cause]] = []
-        suppressed = await self._suppressions.current(database)
+        suppressed = await self._suppressions.held(database)
         for taken in run:
             message = taken.message
             match message:
                 case Unreadable() if erased(taken.envelope):
                     continue
                 case _ if not isinstance(message, Unreadable) and suppressed.covers(message):
-                    continue
+                    await blank(database, [taken.record])
                 case Unreadable():
                     await park(database, taken.record, message.reason)
                 case ContactChanged() | ContactDeleted() | ContactTouched() | ContactMerged() | SubscriptionChanged():

@@ -13,21 +13,14 @@ from services.contracts.app import Seen
 from services.contracts.contact import Contact, Order
 from services.contracts.events import LookAnswer
 from services.ingest.publish import Publisher
-from services.runtime.archive.reading import Archive
 from services.runtime.log import commands_topic
 from services.runtime.store import Store
 from services.sync.sweeper import Sweeper
+from tests.integration.forget_rig import PHONE, TRACES, held, traces
 from tests.integration.obedient import apps
 from tests.integration.sync_messages import DAY, changed, message, shop
 from tests.integration.test_hand_cli import Shell, installation
 from tests.integration.test_revert_cli import FILE
-
-PHONE = "+12025550177"
-TRACES = ("Grace Quillfeather", "Quillfeather", "grace@quill.example", "2025550177")
-_TABLES = """
-SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables
- WHERE schemaname IN ('registry', 'ingest', 'sync', 'connectors', 'log')
-"""
 
 
 @pytest.fixture
@@ -40,25 +33,6 @@ def shell(tmp_path: Path, database: str) -> Iterator[Shell]:
         yield made
     finally:
         made.close()
-
-
-async def traces(store: Store) -> list[str]:
-    """Where the person is still found: table and what of them, in texts and in bytes."""
-    found = []
-    for table in await store.fetch(_TABLES):
-        for text in TRACES:
-            forms = text, text.encode().hex()
-            query = f"SELECT count(*) FROM {table['name']} r WHERE strpos(r::text, $1) + strpos(r::text, $2) > 0"  # noqa: S608
-            if await store.fetchval(query, *forms):
-                found.append(f"{table['name']}: {text}")
-    return found
-
-
-def held(path: Path) -> bool:
-    """Whether an archive holds anything of the person."""
-    archive = Archive(path)
-    lines = (line for part in archive.manifest.parts for line in archive.lines(part))
-    return any(text.encode() in line for line in lines for text in TRACES)
 
 
 async def test_g7_a_forgotten_person_is_nowhere_and_does_not_come_back(
@@ -112,6 +86,7 @@ async def test_g7_a_forgotten_person_is_nowhere_and_does_not_come_back(
         for body in again:
             await beside._take(beside.events, body)
         assert await beside.rest() == []
+        assert await traces(store) == []
         assert await store.fetchval("SELECT count(*) FROM sync.contact WHERE contact_id = 'cus_grace'") == 0
         assert await store.fetchval("SELECT count(*) FROM sync.parked") == 0
 

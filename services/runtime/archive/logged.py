@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from services.runtime.archive.error import ArchiveError
 from services.runtime.archive.line import of_record
 from services.runtime.archive.manifest import Manifest, Topic
@@ -12,6 +14,7 @@ from services.runtime.log import Partition, Record
 from services.runtime.log.open import ManagedLog
 from services.runtime.log.postgres_read import read
 from services.runtime.store import Connection
+from services.runtime.suppression import Suppressed, Suppressions, blanked
 
 _TOPICS = "SELECT name, id::text FROM log.topic ORDER BY name"
 _BOUNDS = "SELECT number, first_offset, next_offset FROM log.partition WHERE topic = $1 ORDER BY number"
@@ -37,6 +40,7 @@ async def write_log(
     """
     unread = {Partition(row[0], row[1]): row[2] for row in await database.fetch(_UNREAD)}
     known = {} if before is None else before.newest.topics
+    suppressed = await Suppressions().current(database)
     written: dict[str, Topic] = {}
     for name, id_, bounds in await _there(database, log, topics):
         if name in known and known[name].id != id_:
@@ -51,7 +55,7 @@ async def write_log(
             begun, done = earlier[number] if number < len(earlier) else (first, first)
             records = _records(database, log, place, max(first, done), end)
             wanted = _Wanted(span, unread.get(place, first))
-            begin, stop = await _write(writer, place, records, wanted, end)
+            begin, stop = await _write(writer, place, records, wanted, end, suppressed)
             # Where this export goes on from the last one, what is in the archive of it counts, too.
             found.append((max(first, begun) if done > first else begin, stop))
         written[name] = Topic(id=id_, bounds=tuple(found))
@@ -97,9 +101,17 @@ class _Wanted:
 
 
 async def _write(
-    writer: Writer, place: Partition, records: AsyncIterator[Sequence[Record]], wanted: _Wanted, end: int
+    writer: Writer,
+    place: Partition,
+    records: AsyncIterator[Sequence[Record]],
+    wanted: _Wanted,
+    end: int,
+    suppressed: Suppressed,
 ) -> tuple[int, int]:
-    """Write those that are wanted; return the first one's offset and where they end, `end` unless that is earlier."""
+    """Write those that are wanted; return the first one's offset and where they end, `end` unless that is earlier.
+
+    Another log than the embedded one still holds what people wrote who were forgotten: it is left out.
+    """
     first: int | None = None
     with writer.stream(f"log/{place.topic}/{place.number}") as put:
         async for batch in records:
@@ -110,5 +122,7 @@ async def _write(
                     if not wanted.begun(record):
                         continue
                     first = record.offset
+                if suppressed.refuses(record):
+                    record = replace(record, key=b"", headers=blanked(record.headers), value=b"")  # noqa: PLW2901 - instead
                 put(of_record(record), record.offset)
     return (end if first is None else first), end

@@ -83,6 +83,21 @@ $$;
 
 COMMENT ON FUNCTION log.expire(expired_topic text, expired_partition integer, before timestamp with time zone, at_most integer) IS 'Deletes the oldest records taken before a moment, at most so many; how many it was';
 
+CREATE FUNCTION registry.held_suppression() RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(registry.suppression_gate());
+    RETURN (SELECT version FROM registry.suppression_key);
+END
+$$;
+
+COMMENT ON FUNCTION registry.held_suppression() IS 'The version of what is suppressed (none: nobody was forgotten), which stays so until the transaction ends';
+
+CREATE FUNCTION registry.suppression_gate() RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$SELECT 7160311942208557013$$;
+
 CREATE TABLE connectors.account (
     account text NOT NULL,
     paused_until timestamp with time zone,
@@ -502,10 +517,13 @@ CREATE TABLE registry.forgotten (
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     asked_by text NOT NULL,
     contacts integer NOT NULL,
-    lifted_at timestamp with time zone
+    lifted_at timestamp with time zone,
+    number bigint
 );
 
 COMMENT ON TABLE registry.forgotten IS 'Who was asked to forget somebody, and when; without the person';
+
+COMMENT ON COLUMN registry.forgotten.number IS 'Its row in sync.input: what came before it is passed over when history is read again';
 
 CREATE TABLE registry.incarnation (
     single boolean DEFAULT true NOT NULL,

@@ -8,7 +8,8 @@ import msgspec
 
 from services.runtime.archive.line import of_record, record_of
 from services.runtime.log import Partition
-from services.sync.forget.erase import blanked, body_without, keys, needles
+from services.runtime.suppression import blanked
+from services.sync.forget.erase import body_without, keys, needles
 from services.sync.forget.person import Person
 from services.sync.replay.inputs import bodies
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from services.contracts.contact import Contact
 from services.runtime.store import Connection as Database
 from services.sync.configs import Configs
 from services.sync.core.slice import ContactKey
@@ -11,7 +12,7 @@ from services.sync.core.state import Record
 from services.sync.explain.find import meant
 
 _LINKS = """
-SELECT id::text, connection, left_id, right_id FROM sync.link
+SELECT id::text, connection, left_id, right_id, status <> 'ended' AS lives FROM sync.link
  WHERE id = ANY($1::uuid[]) OR alias_of = ANY($1::uuid[])
 """
 _LINKS_OF = """
@@ -39,7 +40,10 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def person(database: Database, configs: Configs, word: str) -> Person:
-    """Return who is meant: whoever the word names, their partners, and whoever shares an address with one of them."""
+    """Return who is meant: whoever the word names, their partners, and whoever shares an address with one of them.
+
+    Of pairs that were dissolved what is left is theirs, but not the other contact: that is somebody else.
+    """
     named = await meant(database, configs, word)
     contacts, links = set(named.contacts), set(named.links)
     addresses: set[str] = set()
@@ -48,7 +52,7 @@ async def person(database: Database, configs: Configs, word: str) -> Person:
         before = len(contacts), len(links), len(addresses)
         for row in await database.fetch(_LINKS, sorted(links)):
             links.add(row["id"])
-            if (config := configs.connections.get(row["connection"])) is not None:
+            if row["lives"] and (config := configs.connections.get(row["connection"])) is not None:
                 sides = (config.connection.left, row["left_id"]), (config.connection.right, row["right_id"])
                 contacts |= {(account, contact_id) for account, contact_id in sides if contact_id is not None}
         for account, contact_id in sorted(contacts):
@@ -59,7 +63,7 @@ async def person(database: Database, configs: Configs, word: str) -> Person:
         for row in await database.fetch(_STATES, [key[0] for key in keys], [key[1] for key in keys]):
             record = _records.decode(row["state"])
             addresses |= set(record.addresses)
-            written |= _written(record)
+            written |= set() if record.contact is None else written_in(record.contact)
         sharing = await database.fetch(_SHARING, sorted(addresses))
         contacts |= {(row["account"], row["contact_id"]) for row in sharing}
         if before == (len(contacts), len(links), len(addresses)):
@@ -71,8 +75,7 @@ async def person(database: Database, configs: Configs, word: str) -> Person:
             )
 
 
-def _written(record: Record) -> set[str]:
-    if record.contact is None:
-        return set()
-    values = (value for path, values in record.contact.fields.items() if "email" in path.lower() for value in values)
+def written_in(contact: Contact) -> set[str]:
+    """Return a contact's e-mail addresses as the app writes them."""
+    values = (value for path, values in contact.fields.items() if "email" in path.lower() for value in values)
     return {value for value in values if isinstance(value, str) and value}

@@ -14,11 +14,11 @@ from services.sync.configs import Told
 from services.sync.core.state import Link, Window
 from services.sync.core.state import Record as Contact
 from services.sync.hand.word import PERSON
-from services.sync.replay.audit import Audit, Filters, Past
+from services.sync.replay.audit import Audit, Filters
 from services.sync.replay.checkpoint import Head
 from services.sync.replay.difference import Outcome
 from services.sync.replay.inputs import Body, Entry, Known, Linked, Message, Opened, Reserved, Row, Scanned
-from services.sync.replay.past import Messages, Read, Written
+from services.sync.replay.past import Messages, Read, Written, past_of
 from services.sync.replay.present import Comparison
 from services.sync.replay.run import TOPICS, Audited, Bounds, NoStartError, Went
 from services.sync.replay.world import World
@@ -102,8 +102,8 @@ async def run_archive(
     done = True
     for entry in _inputs(archive, after):
         items = [item for item in entry.body.items if isinstance(item, Message)]
-        contents = [await messages.of(item) for item in items]
-        audit.take(Past(entry=entry, outcomes=outcomes.of(entry.number), messages=tuple(contents)))
+        contents = [await messages.of(item, entry.number) for item in items]
+        audit.take(past_of(entry, outcomes.of(entry.number), contents))
         if audit.transactions % _PAUSE == 0:
             await asyncio.sleep(0)
         if not went(audit, total):

@@ -7,6 +7,7 @@ from services.contracts.app import Manifest
 from services.contracts.connection import Account, Connection
 from services.runtime.log import Partition
 from services.runtime.store import Store
+from services.runtime.suppression import bygone
 from services.sync.plan.known import Ground, ground
 from services.sync.replay.audit import Audit
 from services.sync.replay.past import Messages, Read, count, pasts, whole
@@ -38,7 +39,8 @@ async def forecast(
         total = await count(database, None)
         audit = Audit(manifests, told={})
         made = Preview(under.wanted, audit)
-        async for past in pasts(database, Messages(read, bounds), audit.told):
+        messages = Messages(read, bounds, await bygone(database))
+        async for past in pasts(database, messages, audit.told):
             if until is not None and past.entry.now >= until:
                 break
             made.take(past)

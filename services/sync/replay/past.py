@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from services.contracts.envelope import Unreadable
 from services.contracts.events import (
@@ -17,6 +18,7 @@ from services.contracts.receipts import Absent, Found, Receipt
 from services.runtime.log import Partition, Record
 from services.runtime.store import Connection as Database
 from services.runtime.store import Record as Row
+from services.runtime.suppression import Bygone, erased
 from services.sync.configs import Told
 from services.sync.explain.detail import Detail
 from services.sync.replay.audit import Missing, Past
@@ -25,8 +27,8 @@ from services.sync.replay.inputs import Entry, Message, bodies
 from services.sync.transact import Cause
 from services.sync.worker import Taken
 
-ERASED = "erased"
-"""The type in the headers of a message whose content was erased for a person's sake; only its place is left."""
+FORGOTTEN = "forgotten"
+"""The reason that stands in the journal instead of one that told of a person who was forgotten."""
 TOGETHER = 100
 """Transactions that are read at a time."""
 Read = Callable[[Partition, int, int], AsyncIterator[Sequence[Record]]]
@@ -94,26 +96,29 @@ class NotThereError(Exception):
 class Messages:
     """The content of messages, asked for in the order in which they were taken in: each partition is read once."""
 
-    def __init__(self, read: Read, bounds: Mapping[Partition, tuple[int, int]]) -> None:
+    def __init__(self, read: Read, bounds: Mapping[Partition, tuple[int, int]], bygone: Bygone | None = None) -> None:
         self._read = read
+        self._bygone = bygone or Bygone()
         self._bounds = bounds
         self._streams: dict[Partition, AsyncIterator[Sequence[Record]]] = {}
         self._waiting: dict[Partition, deque[Record]] = {}
         self._next: dict[Partition, int] = {}
 
-    async def of(self, message: Message) -> Cause | Missing:
-        """Return the message as a cause. Raises `NotThereError`."""
+    async def of(self, message: Message, number: int) -> Cause | Missing:
+        """Return the message, taken in by that transaction, as a cause. Raises `NotThereError`."""
         place = Partition(message.topic, message.partition)
         record = await self._at(place, message.position)
         if record is None:
             return Missing(message=message)
         taken = Taken(record)
-        if taken.envelope is not None and taken.envelope.type == ERASED:
+        if erased(taken.envelope):
             return Missing(message=message)
         if isinstance(taken.message, Unreadable):
             return Missing(message=message, unread=taken.message.reason)
         if taken.envelope is not None and taken.envelope.id != message.id:
             raise NotThereError(place, message.position, "but another one stands there: it isn't the log of then")
+        if self._bygone.covers(taken.message, number):
+            return Missing(message=message)
         match taken.message:
             case (
                 ContactChanged() | ContactDeleted() | ContactTouched() | ContactMerged() | SubscriptionChanged() as fact
@@ -187,9 +192,18 @@ async def _read(database: Database, messages: Messages, run: Sequence[Entry]) ->
     found = []
     for entry in run:
         items = [item for item in entry.body.items if isinstance(item, Message)]
-        contents = [await messages.of(item) for item in items]
-        found.append(Past(entry=entry, outcomes=tuple(outcomes[entry.number]), messages=tuple(contents)))
+        contents = [await messages.of(item, entry.number) for item in items]
+        found.append(past_of(entry, outcomes[entry.number], contents))
     return found
+
+
+def past_of(entry: Entry, outcomes: Sequence[Outcome], contents: Sequence[Cause | Missing]) -> Past:
+    """Return a transaction as it was. For inputs that went with a person, one stands that is missing."""
+    if any(each.reason == FORGOTTEN for each in outcomes) and not any(isinstance(each, Missing) for each in contents):
+        gone = Message(topic="", partition=0, position=0, id="")
+        entry = replace(entry, body=replace(entry.body, items=(*entry.body.items, gone)))
+        contents = (*contents, Missing(message=gone))
+    return Past(entry=entry, outcomes=tuple(outcomes), messages=tuple(contents))
 
 
 def _entry(row: Row) -> Entry:

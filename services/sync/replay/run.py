@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from services.contracts.app import Manifest
 from services.runtime.log import EVENTS, RECEIPTS, Partition
 from services.runtime.store import Store
+from services.runtime.suppression import bygone
 from services.sync.replay.audit import Audit, Filters
 from services.sync.replay.checkpoint import Head, head_of
 from services.sync.replay.past import Messages, Read, count, pasts, whole
@@ -67,7 +68,7 @@ async def run(
             raise NoStartError
         head = await head_of(database)
         total = await count(database, after)
-        messages = Messages(read, bounds)
+        messages = Messages(read, bounds, await bygone(database))
         done = True
         async for past in pasts(database, messages, audit.told, after=after):
             audit.take(past)
