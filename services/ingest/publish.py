@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+import asyncpg
+
 from services.contracts.app import Reading
 from services.contracts.envelope import event_key, headers, seal
 from services.contracts.events import Event, ScanFinished
 from services.runtime.log import EVENTS, LogUnavailableError, Message
-from services.runtime.log.errors import is_passing
 from services.runtime.store import Store
 from services.runtime.suppression import Suppressed, Suppressions
 
@@ -91,10 +92,8 @@ class Publisher:
         try:
             async with asyncio.timeout(_STORE_SECONDS):
                 return await self._suppressions.current(self._store)
-        except Exception as error:
-            if not is_passing(error):
-                raise
-            return self._suppressions.last
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return self._suppressions.last  # whatever the store's trouble is, a delivery is taken in
 
     async def publish_everywhere(self, message: Message) -> None:
         """Return when the message is durable in every partition. Raises `LogUnavailableError`."""

@@ -48,7 +48,8 @@ class Relay:
             return
         if moved < CHUNK:
             try:
-                await asyncio.wait_for(self.woken.wait(), IDLE)
+                async with asyncio.timeout(IDLE):  # 3.11's wait_for may swallow the end of a role
+                    await self.woken.wait()
             except TimeoutError:
                 return
 

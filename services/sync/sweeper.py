@@ -103,7 +103,8 @@ class Sweeper:
             if not busy:
                 self.woken.clear()
                 try:
-                    await asyncio.wait_for(self.woken.wait(), IDLE)
+                    async with asyncio.timeout(IDLE):  # 3.11's wait_for may swallow the end of a role
+                        await self.woken.wait()
                 except TimeoutError:
                     continue
 
