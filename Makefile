@@ -46,6 +46,7 @@ lock: .venv/.uv ## pyproject.toml and requirements/*.in to *.lock; ARGS=--upgrad
 	@$(COMPILE) pyproject.toml -c requirements/dev.lock -o requirements/runtime.lock
 	@$(COMPILE) requirements/bootstrap.in -c requirements/dev.lock -o requirements/bootstrap.lock
 	@$(COMPILE) $(ARGS) requirements/build.in -o requirements/build.lock
+	@$(COMPILE) $(ARGS) requirements/manifests.in -c requirements/dev.lock -o requirements/manifests.lock
 	@touch .venv/.uv    # the new uv comes with the rest: no reason to start over
 
 clean: ## remove what make, tools and builds made; data in .contactsync stays
@@ -77,6 +78,10 @@ $(READY): .venv/.uv requirements/dev.lock requirements/build.lock pyproject.toml
 faults: $(READY) ## kill -9, outages and lies while people work; QUICK=1 for a small one, SEED=… for a certain one
 	@$(PY) -m tests.faults $(if $(filter-out 0,$(QUICK)),--quick) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: bench
+bench: $(READY) ## speed beside its limits and its peers; QUICK=1 for a taste, ARGS="B1 B4" for a part
+	@$(PY) -m tests.bench $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
+
 .PHONY: soak neighbours
 soak: $(READY) ## people at work for half an hour: the rate held, latency, memory; MINUTES=… RATE=…
 	@$(PY) -m tests.faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(ARGS)
@@ -88,9 +93,10 @@ neighbours: $(READY) ## what one sick account does to the others' latency
 docs: $(READY) ## the pages on apps, docs/apps, from what the apps declare
 	@$(PY) -m services.cli.pages docs/apps
 
-# What is deployed: kubectl 1.28 or later, promtool and kubernetes-validate on the PATH; the tests say which are missing.
+# What is deployed: kubectl (1.28 or later) or kustomize on the PATH; deploy/tools brings the rest.
 .PHONY: manifests image
 manifests: $(READY) ## build every overlay, validate it, and let alerts fire
+	@deploy/tools
 	@$(PY) -m pytest -q tests/deploy
 
 # BUILDER=podman or buildah; PLATFORM=linux/arm64 for another machine than this one.

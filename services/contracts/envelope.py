@@ -6,8 +6,9 @@ This module alone encodes and decodes messages. Reading is in two steps, headers
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from hashlib import sha1
 from typing import TypeAlias
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
@@ -78,7 +79,12 @@ def event_key(account: str, contact_id: str) -> bytes:
 
 def derived(*causes: object) -> str:
     """Return the id that follows from `causes`: the same causes, the same id."""
-    return str(uuid5(NAMESPACE, "\x1f".join(str(cause) for cause in causes)))
+    # What `uuid5` comes to (https://www.rfc-editor.org/rfc/rfc9562#section-5.5), in less than half of its time: every
+    # event asks for several.
+    digest = sha1(NAMESPACE.bytes + "\x1f".join(map(str, causes)).encode(), usedforsecurity=False).digest()
+    marks = bytes((digest[6] & 0x0F | 0x50, digest[7], digest[8] & 0x3F | 0x80))
+    text = (digest[:6] + marks + digest[9:16]).hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def seal(

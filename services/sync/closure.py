@@ -21,31 +21,39 @@ UNION
 SELECT l.id::text, l.connection, l.left_id, l.right_id FROM sync.link l
   JOIN unnest($3::text[], $4::text[]) k (connection, id) ON l.connection = k.connection AND l.right_id = k.id
  WHERE l.status <> 'ended'
+UNION
+SELECT id::text, connection, left_id, right_id FROM sync.link WHERE id = ANY($5::uuid[])
 """
 _WAITED_FOR = """
 SELECT DISTINCT wait_on FROM sync.link WHERE id = ANY($1::uuid[]) AND wait_reason = 'duplicate'
 """
-_LINKS = "SELECT id::text, connection, left_id, right_id FROM sync.link WHERE id = ANY($1::uuid[])"
 _ADDRESSES_OF = """
-SELECT DISTINCT a.address FROM sync.contact_address a
+SELECT a.address FROM sync.contact_address a
   JOIN unnest($1::text[], $2::text[]) k (account, id) ON a.account = k.account AND a.contact_id = k.id
+UNION
+SELECT address FROM sync.reservation WHERE link = ANY($3::uuid[])
 """
-_RESERVED_BY = "SELECT DISTINCT address FROM sync.reservation WHERE link = ANY($1::uuid[])"
-_HOLDERS = "SELECT DISTINCT link::text FROM sync.reservation WHERE address = ANY($1::text[])"
-_SHARING = "SELECT DISTINCT account, contact_id FROM sync.contact_address WHERE address = ANY($1::text[])"
+_HOLDERS = """
+SELECT account, contact_id, NULL AS link FROM sync.contact_address WHERE address = ANY($1::text[])
+UNION
+SELECT NULL, NULL, link::text FROM sync.reservation WHERE address = ANY($1::text[])
+"""
 _MARKS = """
 SELECT DISTINCT c.mark FROM sync.contact c
   JOIN unnest($1::text[], $2::text[]) k (account, id) ON c.account = k.account AND c.contact_id = k.id
  WHERE c.mark IS NOT NULL
 """
+# Each end is looked up by an index of its own: with both in one condition, all that were ever merged were read.
 _MERGED_INTO = """
 WITH RECURSIVE chain (account, id) AS (
     SELECT * FROM unnest($1::text[], $2::text[])
     UNION
-    SELECT c.account, told.id FROM chain
-      JOIN sync.contact c ON c.account = chain.account AND c.merged_into IS NOT NULL
-       AND (c.contact_id = chain.id OR c.merged_into = chain.id)
-     CROSS JOIN LATERAL (VALUES (c.contact_id), (c.merged_into)) told (id)
+    SELECT chain.account, told.id FROM chain CROSS JOIN LATERAL (
+        SELECT c.merged_into FROM sync.contact c
+         WHERE c.account = chain.account AND c.contact_id = chain.id AND c.merged_into IS NOT NULL
+        UNION ALL
+        SELECT c.contact_id FROM sync.contact c WHERE c.account = chain.account AND c.merged_into = chain.id
+    ) told (id)
 )
 SELECT account, id FROM chain
 """
@@ -126,11 +134,12 @@ async def closure(database: Database, seeds: Keys, configs: Configs) -> Keys:
     keys.contacts.update((row[0], row[1]) for row in await database.fetch(_MERGED_INTO, accounts, ids))
     near = set(keys.contacts)
     accounts, ids = [key[0] for key in near], [key[1] for key in near]
-    keys.addresses.update(row[0] for row in await database.fetch(_ADDRESSES_OF, accounts, ids))
-    keys.addresses.update(row[0] for row in await database.fetch(_RESERVED_BY, list(keys.links)))
-    found = list(keys.addresses)
-    keys.contacts.update((row[0], row[1]) for row in await database.fetch(_SHARING, found))
-    keys.links.update(row[0] for row in await database.fetch(_HOLDERS, found))
+    keys.addresses.update(row[0] for row in await database.fetch(_ADDRESSES_OF, accounts, ids, list(keys.links)))
+    for account, contact_id, link in await database.fetch(_HOLDERS, list(keys.addresses)):
+        if link is None:
+            keys.contacts.add((account, contact_id))
+        else:
+            keys.links.add(link)
     accounts, ids = [key[0] for key in keys.contacts], [key[1] for key in keys.contacts]
     for row in await database.fetch(_MARKS, accounts, ids):
         keys.links.update(named_by(row[0]))
@@ -158,9 +167,7 @@ async def _links_of(database: Database, keys: Keys, contacts: Iterable[ContactKe
                 if config.account(side) == account:
                     sought[side][0].append(name)
                     sought[side][1].append(contact_id)
-    rows = await database.fetch(_LINKS_OF, *sought["left"], *sought["right"])
-    rows += await database.fetch(_LINKS, list(keys.links))
-    for row in rows:
+    for row in await database.fetch(_LINKS_OF, *sought["left"], *sought["right"], list(keys.links)):
         keys.links.add(row["id"])
         known = configs.connections.get(row["connection"])
         if known is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,6 +18,10 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 OVERLAYS = tuple(sorted(path.parent.name for path in (DEPLOY / "kubernetes" / "overlays").glob("*/kustomization.yaml")))
+EVERYTHING = "production and what it leaves out"
+OPTIONAL = ("gateway", "tracing")
+"""The components that no overlay takes."""
+TRIED = (*OVERLAYS, EVERYTHING)
 OURS = "contactsync"
 """The last part of our image's name, and the value of app.kubernetes.io/part-of."""
 LOUD = "WHAT IS DEPLOYED WASN'T CHECKED"
@@ -25,11 +31,16 @@ Object: TypeAlias = dict[str, Any]
 
 def tool(name: str, what: str) -> str:
     """Return the path of a program; the test is skipped, and says so, where it isn't installed."""
-    # Those of the virtual environment count, too, without its being activated.
-    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+    found = _found(name)
     if found is None:
-        pytest.skip(f"{LOUD}: {name} isn't on the PATH. {what}")
+        pytest.skip(f"{LOUD}: {name} isn't here. {what}")
     return found
+
+
+def _found(name: str) -> str | None:
+    # Those that `make manifests` brought (deploy/tools) count, too.
+    brought = Path(sys.executable).parent.parent / "manifests" / "bin"
+    return shutil.which(name) or shutil.which(name, path=str(brought))
 
 
 def run(*command: str, cwd: Path = ROOT) -> str:
@@ -41,9 +52,28 @@ def run(*command: str, cwd: Path = ROOT) -> str:
 
 @functools.cache
 def rendered(overlay: str) -> tuple[Object, ...]:
-    """Return the objects of an overlay."""
-    kubectl = tool("kubectl", "It builds the manifests (1.28 or later, for its kustomize 5).")
-    text = run(kubectl, "kustomize", str(DEPLOY / "kubernetes" / "overlays" / overlay))
+    """Return the objects of an overlay, or of `EVERYTHING`."""
+    if overlay != EVERYTHING:
+        return _built(DEPLOY / "kubernetes" / "overlays" / overlay)
+    with tempfile.TemporaryDirectory() as folder:
+        # kustomize takes paths that lead outside, as long as they are relative.
+        place = os.path.relpath(DEPLOY.resolve() / "kubernetes", Path(folder).resolve())
+        wanted = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [f"{place}/overlays/production"],
+            "components": [f"{place}/components/{name}" for name in OPTIONAL],
+        }
+        (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
+        return _built(Path(folder))
+
+
+def _built(folder: Path) -> tuple[Object, ...]:
+    if kubectl := _found("kubectl"):
+        text = run(kubectl, "kustomize", str(folder))
+    else:
+        kustomize = tool("kustomize", "It, or kubectl (1.28 or later), builds the manifests (kustomize 5).")
+        text = run(kustomize, "build", str(folder))
     return tuple(yaml.safe_load_all(text))
 
 

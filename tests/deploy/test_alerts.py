@@ -34,7 +34,7 @@ def labels() -> set[str]:
 
 
 def test_every_rule_fires_and_keeps_quiet_as_its_cases_say(tmp_path: Path) -> None:
-    promtool = tool("promtool", "It comes with Prometheus (2.40 or later).")
+    promtool = tool("promtool", "It comes with Prometheus (2.40 or later); `make manifests` looks for it.")
     (tmp_path / "groups.yaml").write_text(yaml.safe_dump(RULES))
     (tmp_path / "cases.yaml").write_text(yaml.safe_dump(CASES))
     run(promtool, "check", "rules", "groups.yaml", cwd=tmp_path)
@@ -140,7 +140,7 @@ def test_outcomes_that_alerts_name_are_words_that_ingest_uses() -> None:
 
 
 def test_the_dashboard_s_queries_are_prometheus_language(tmp_path: Path) -> None:
-    promtool = tool("promtool", "It comes with Prometheus (2.40 or later).")
+    promtool = tool("promtool", "It comes with Prometheus (2.40 or later); `make manifests` looks for it.")
     queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())]
     assert len(queries) > 30
     rules = [

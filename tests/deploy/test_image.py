@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def test_it_runs_as_nobody_in_particular_and_without_a_shell() -> None:
 
 def test_bases_have_versions_and_the_image_s_is_the_project_s() -> None:
     (base,) = [each for each in steps("ARG") if each.startswith("PYTHON=")]
-    assert re.fullmatch(r"PYTHON=python:3\.(1[1-4])\.\d+-slim-\w+", base)
+    assert re.fullmatch(r"PYTHON=python:3\.(1[1-4])\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?", base)
     assert all(each.startswith("${PYTHON}") for each in steps("FROM"))
     version = f"{project()['version']}"
     assert f"VERSION={version}" in steps("ARG")
@@ -104,6 +105,41 @@ def test_on_one_machine_too_there_is_every_role_and_little_that_it_may_do() -> N
     }
     published = {name: each["ports"] for name, each in COMPOSE["services"].items() if "ports" in each}
     assert published == {"ingest": ["127.0.0.1:8000:8000"]}
+
+
+def test_what_the_composition_names_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Settings are the program's own, and each role takes those that it is given."""
+    services, kinds = COMPOSE["services"], ("networks", "volumes", "secrets")
+    for name, each in services.items():
+        for kind in kinds:
+            used = {one.partition(":")[0] if kind == "volumes" else one for one in each.get(kind, ())}
+            assert used <= COMPOSE[kind].keys(), name
+        for other, needed in each.get("depends_on", {}).items():
+            assert needed["condition"] != "service_healthy" or "healthcheck" in services[other], f"{name}: {other}"
+            assert needed["condition"] == "service_healthy" or services[other]["restart"] == "no", f"{name}: {other}"
+    named = {one for kind in kinds for one in COMPOSE[kind]}
+    used = {one.partition(":")[0] for each in services.values() for kind in kinds for one in each.get(kind, ())}
+    assert named == used
+    secrets = {"contactsync_store_url": "postgresql://h/d", "contactsync_secret_key": "sixteen letters or more"}
+    for name, text in secrets.items():
+        (tmp_path / name).write_text(text)
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name, each in OURS.items():
+        assert set(each["secrets"]) == secrets.keys(), name
+        assert each["environment"].keys() <= known, name
+        for setting in known:
+            monkeypatch.delenv(setting, raising=False)
+        for setting, value in each["environment"].items():
+            monkeypatch.setenv(setting, value)
+        settings = Settings.read(tmp_path)
+        assert settings.kafka_log, name
+        assert not settings.bundled_store, name
+        lasting = f"{name}-0" if name not in {"ingest", "migrate"} else None
+        assert settings.member == lasting, "each its own, and none where two might overlap"
+    written = {f"{name.upper()}" for name in secrets} | {"POSTGRESQL_PASSWORD"}
+    page = (ROOT / "docs" / "operations" / "compose.md").read_text("utf-8")
+    assert set(re.findall(r"(?m)^([A-Z_]+)=", page)) == written
+    assert {each["environment"] for each in COMPOSE["secrets"].values()} == written
 
 
 class Answering(BaseHTTPRequestHandler):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
 
 from services.runtime.settings import PREFIX, Settings
 from tests.deploy.rendered import (
-    OVERLAYS,
+    EVERYTHING,
+    TRIED,
     Object,
     is_ours,
     name_of,
@@ -22,6 +24,7 @@ from tests.deploy.rendered import (
     templates,
 )
 
+TRACES = f"{PREFIX}TRACES"
 SECRETS = {
     f"{PREFIX}{name.upper()}"
     for name, field in Settings.model_fields.items()
@@ -29,7 +32,7 @@ SECRETS = {
 }
 
 
-@pytest.fixture(params=OVERLAYS)
+@pytest.fixture(params=TRIED)
 def objects(request: pytest.FixtureRequest) -> tuple[Object, ...]:
     return rendered(request.param)
 
@@ -141,6 +144,15 @@ def test_webhooks_are_all_that_comes_from_outside() -> None:
     assert all(each["spec"].get("type", "ClusterIP") == "ClusterIP" for each in of(rendered("production"), "Service"))
 
 
+def test_nor_does_anything_else_come_through_the_gateway() -> None:
+    (route,) = of(rendered(EVERYTHING), "HTTPRoute")
+    (rule,) = route["spec"]["rules"]
+    assert rule["matches"] == [{"method": "POST", "path": {"type": "PathPrefix", "value": "/hooks/"}}]
+    (service,) = [each for each in of(rendered(EVERYTHING), "Service") if each["metadata"]["name"] == "ingest"]
+    (hooks,) = [each["port"] for each in service["spec"]["ports"] if each["name"] == "hooks"]
+    assert rule["backendRefs"] == [{"name": "ingest", "port": hooks}]
+
+
 FLOWS = {
     "ingest": {
         "in hooks from ns contactsync/may-send=hooks",
@@ -158,6 +170,8 @@ ALL = {
     *(f"out {port} to contactsync/backend=kafka" for port in (9092, 9093)),
     *(f"out {port} to ns contactsync/backend=kafka" for port in (9092, 9093)),
 }
+TRACED = {"out 4318 to ns contactsync/may-receive=traces"}
+"""What whoever makes traces may do besides, where they are made."""
 
 
 def _labels(selector: dict[str, Any]) -> str:
@@ -193,6 +207,18 @@ def flows(objects: tuple[Object, ...], labels: dict[str, str]) -> set[str]:
     return found
 
 
+def _traces(objects: tuple[Object, ...]) -> list[str]:
+    """Return the collectors that the settings name."""
+    return [each["data"][TRACES] for each in of(objects, "ConfigMap") if TRACES in each["data"]]
+
+
+def test_traces_go_where_the_policy_lets_them() -> None:
+    assert _traces(rendered("production")) == []
+    (collector,) = _traces(rendered(EVERYTHING))
+    assert Settings(traces=collector).traces == collector
+    assert urlsplit(collector).port == 4318
+
+
 def test_nothing_flows_but_what_is_needed(objects: tuple[Object, ...]) -> None:
     denied = [each["spec"] for each in of(objects, "NetworkPolicy") if each["spec"]["podSelector"] == {}]
     assert denied == [{"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}]
@@ -201,7 +227,8 @@ def test_nothing_flows_but_what_is_needed(objects: tuple[Object, ...]) -> None:
         if is_ours(template):
             labels = template["metadata"]["labels"]
             role = labels["app.kubernetes.io/name"]
-            assert flows(objects, labels) == FLOWS[role] | ALL, owner
+            traced = TRACED if role != "migrate" and _traces(objects) else set()
+            assert flows(objects, labels) == FLOWS[role] | ALL | traced, owner
             seen.add(role)
         else:
             assert not {flow for flow in flows(objects, template["metadata"]["labels"]) if flow.startswith("out")}, (

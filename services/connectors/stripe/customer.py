@@ -1,8 +1,8 @@
 """Stripe's customer object, read as a contact."""
 
-from typing import Any
-
 import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from services.connectors.stripe.manifest import MARK, METADATA, TAGS
 from services.connectors.stripe.subscription import StripeSubscriptions
@@ -11,6 +11,7 @@ from services.contracts.contact import Address, Contact, Fields, Order, Values
 from services.contracts.receipts import Observation
 
 TEXTS = ("name", "email", "phone", "description", "business_name")
+_NOWHERE = Address()
 PARTS = ("line1", "line2", "city", "state", "postal_code", "country")
 
 
@@ -42,11 +43,20 @@ class Customer(msgspec.Struct, frozen=True):
 
     def fields(self) -> Fields:
         """The values by path. Metadata keys that hold a tag or the mark are no fields."""
-        fields: Fields = {path: text(getattr(self, path)) for path in TEXTS}
-        fields["address"] = address(self.address)
-        for key, value in sorted(self.keys().items()):
+        return self._fields(self.keys())
+
+    def _fields(self, keys: dict[str, str]) -> Fields:
+        fields: Fields = {
+            "name": text(self.name),
+            "email": text(self.email),
+            "phone": text(self.phone),
+            "description": text(self.description),
+            "business_name": text(self.business_name),
+            "address": address(self.address),
+        }
+        for key in sorted(keys):
             if key != MARK and key not in TAGS:
-                fields[METADATA + key] = text(value)
+                fields[METADATA + key] = (keys[key],)
         return fields
 
     def keys(self) -> dict[str, str]:
@@ -58,7 +68,7 @@ class Customer(msgspec.Struct, frozen=True):
         """The customer as a contact."""
         keys = self.keys()
         tags = tuple(sorted(tag for tag in TAGS if tag in keys))
-        return Contact(fields=self.fields(), tags=tags, mark=keys.get(MARK))
+        return Contact(fields=self._fields(keys), tags=tags, mark=keys.get(MARK))
 
 
 _DECODER = msgspec.json.Decoder(Customer)
@@ -98,8 +108,41 @@ def address(value: StripeAddress | str | None) -> Values:
     """An address's values: none if all of its parts are empty."""
     if not isinstance(value, StripeAddress):
         return ()
-    parts = {part: getattr(value, part) or "" for part in PARTS}
-    return (Address(**parts),) if any(parts.values()) else ()
+    found = Address(
+        line1=value.line1 or "",
+        line2=value.line2 or "",
+        city=value.city or "",
+        state=value.state or "",
+        postal_code=value.postal_code or "",
+        country=value.country or "",
+    )
+    return () if found == _NOWHERE else (found,)
+
+
+class _PriorAddress(msgspec.Struct, frozen=True):
+    """The parts of an address that `previous_attributes` shows."""
+
+    line1: str | UnsetType | None = UNSET
+    line2: str | UnsetType | None = UNSET
+    city: str | UnsetType | None = UNSET
+    state: str | UnsetType | None = UNSET
+    postal_code: str | UnsetType | None = UNSET
+    country: str | UnsetType | None = UNSET
+
+
+class _Prior(msgspec.Struct, frozen=True):
+    """The parts of a customer that `previous_attributes` may show."""
+
+    name: str | UnsetType | None = UNSET
+    email: str | UnsetType | None = UNSET
+    phone: str | UnsetType | None = UNSET
+    description: str | UnsetType | None = UNSET
+    business_name: str | UnsetType | None = UNSET
+    address: _PriorAddress | str | UnsetType | None = UNSET
+    metadata: dict[str, str | None] | str | UnsetType | None = UNSET
+
+
+_PRIOR = msgspec.json.Decoder(_Prior)
 
 
 def prior(raw: msgspec.Raw, now: Customer) -> Fields:
@@ -109,27 +152,25 @@ def prior(raw: msgspec.Raw, now: Customer) -> Fields:
     those of `now`.
     """
     try:
-        before = msgspec.json.decode(raw)
-        if not isinstance(before, dict):
-            return {}
-        merged = _whole_address(before, now)
-        old = msgspec.convert({"id": now.id, **_known(merged)}, Customer)
+        old = _PRIOR.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
-    fields: Fields = {path: text(getattr(old, path)) for path in TEXTS if path in merged}
-    if "address" in merged:
-        fields["address"] = address(old.address)
-    for key, value in sorted((old.metadata if isinstance(old.metadata, dict) else {}).items()):
-        if key != MARK and key not in TAGS:
-            fields[METADATA + key] = text(value)
+    fields: Fields = {}
+    for path in TEXTS:
+        value = getattr(old, path)
+        if value is not UNSET:
+            fields[path] = text(value)
+    if old.address is not UNSET:
+        fields["address"] = address(_whole(old.address, now))
+    if isinstance(old.metadata, dict):
+        for key in sorted(old.metadata):
+            if key != MARK and key not in TAGS:
+                fields[METADATA + key] = text(old.metadata[key])
     return fields
 
 
-def _known(before: dict[str, Any]) -> dict[str, Any]:
-    return {key: before[key] for key in (*TEXTS, "address", "metadata") if key in before}
-
-
-def _whole_address(before: dict[str, Any], now: Customer) -> dict[str, Any]:
-    if not isinstance(before.get("address"), dict) or not isinstance(now.address, StripeAddress):
+def _whole(before: _PriorAddress | str | None, now: Customer) -> StripeAddress | str | None:
+    if not isinstance(before, _PriorAddress):
         return before
-    return {**before, "address": {**msgspec.structs.asdict(now.address), **before["address"]}}
+    shown = {part: value for part in PARTS if (value := getattr(before, part)) is not UNSET}
+    return replace(now.address if isinstance(now.address, StripeAddress) else StripeAddress(), **shown)

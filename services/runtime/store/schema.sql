@@ -602,7 +602,8 @@ CREATE TABLE sync.contact (
     object text NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     merged_into text
-);
+)
+WITH (fillfactor='80');
 
 COMMENT ON TABLE sync.contact IS 'The newest observation of each contact: the record.';
 
@@ -1077,7 +1078,7 @@ CREATE INDEX report_account ON connectors.report USING btree (account, id);
 
 CREATE INDEX contact_address_contact ON sync.contact_address USING btree (account, contact_id);
 
-CREATE INDEX contact_looking ON sync.contact USING btree (updated_at) WHERE looking;
+CREATE INDEX contact_looking ON sync.contact USING btree (account) WHERE looking;
 
 CREATE INDEX contact_merged_into ON sync.contact USING btree (account, merged_into) WHERE (merged_into IS NOT NULL);
 

@@ -34,6 +34,8 @@ def act(
     if half.pending is not None or contact is None or not config.connection.writes(side):
         return link, ""
     wanted = _wanted(rules)
+    if not wanted and not half.applied and not any(is_action(key) for key in half.refused):
+        return link, ""
     applied = {
         key: replace(_noticed(each, record, contact), undo=wanted[key][1] if key in wanted else each.undo)
         for key, each in half.applied.items()

@@ -18,7 +18,7 @@ from services.sync.core.overwrite import expecting, forgotten, restoring
 from services.sync.core.rules import Verdict, judge, permits_email
 from services.sync.core.slice import Slice, clear
 from services.sync.core.state import Link, Record, other
-from services.sync.core.values import Rebase, Want, merge, sort_wants
+from services.sync.core.values import UNCHANGED, Rebase, Want, merge, sort_wants, unchanged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,24 +154,29 @@ def _merge_lines(
     base = {line.id: link.base[line.id] for line in config.lines if line.id in link.base}
     notes: list[str] = []
     permitted = frozenset(side for side in SIDES if ruling[side].permits)
+    texts = {side: ruling[side].texts for side in SIDES}
+    remembers = bool(link.left.overwritten or link.right.overwritten)
     for line in config.lines:
-        if line.id in undecided or any(line.field(side).path in ruling[side].texts for side in SIDES):
+        if line.id in undecided or line.left.path in texts["left"] or line.right.path in texts["right"]:
             continue
-        restored = restoring(link, line, left, right)
+        restored = restoring(link, line, left, right) if remembers else None
         if isinstance(restored, Want):
             wanted[restored.target].append(restored)
             notes.append(f"{line.id}: an edit that our own write overwrote is put back")
             continue
         if restored is not None:
             link = link.with_half(restored, forgotten(link.half(restored), line.id))
-        verdict = merge(config, line, left, right, base.get(line.id), permitted)
+        agreed = base.get(line.id)
+        if agreed is not None and unchanged(line, left, right, agreed):
+            continue
+        verdict = merge(config, line, left, right, agreed, permitted)
         if isinstance(verdict, Want):
             wanted[verdict.target].append(verdict)
         elif isinstance(verdict, Rebase):
             base[line.id] = verdict.base
             if verdict.reason != "both sides say the same":
                 notes.append(f"{line.id}: {verdict.reason}")
-        elif verdict.reason != "neither side changed":
+        elif verdict.reason != UNCHANGED:
             notes.append(f"{line.id}: {verdict.reason}")
     return replace(link, base=base), _Merged(wants=wanted, undecided=undecided, notes=notes)
 

@@ -158,6 +158,8 @@ def can_tag(config: Config, side: Side) -> bool:
 def normal(value: Value, type_: FieldType) -> Normal:
     """Return one value in the form in which it is compared; normalizing that again changes nothing."""
     match value:
+        case str():
+            return normal_text(value, type_)
         case PersonName():
             parts = (value.prefix, value.given, value.middle, value.family, value.suffix)
             tidied = tuple(tidy(unicodedata.normalize("NFC", part)) for part in parts)
@@ -169,8 +171,6 @@ def normal(value: Value, type_: FieldType) -> Normal:
                 tidy(value.country).upper(),
             )
             return "\x1f".join(tidied) if any(tidied) else ""
-        case str():
-            return normal_text(value, type_)
         case _:
             assert_never(value)
 
@@ -181,7 +181,10 @@ def normal_text(text: str, type_: FieldType) -> Normal:
         return normal_address(text) or tidy(text).casefold()
     if type_ == "phone":
         return normal_phone(text)
-    lines = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    composed = text if text.isascii() else unicodedata.normalize("NFC", text)
+    if "\n" not in composed and "\r" not in composed:  # by far the most
+        return tidy(composed)
+    lines = composed.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join(tidy(line) for line in lines).strip("\n")
 
 
@@ -235,8 +238,28 @@ def elements(values: Values, line: Line, side: Side) -> dict[Normal, Value]:
 
 def observed(contact: Contact, line: Line, side: Side) -> Values:
     """Return the field's values in an observation, without those that say nothing."""
-    field = line.field(side)
-    return tuple(value for value in contact.fields.get(field.path, ()) if normal(value, field.type))
+    return looked_at(contact, line.field(side), whole=False)[0]
+
+
+def looked_at(contact: Contact, field: Field, *, whole: bool) -> tuple[Values, Normal]:
+    """Return what `observed` returns, and its `normal_view`: each value brought into comparable form once.
+
+    `whole`: as the line's.
+    """
+    values = contact.fields.get(field.path, ())
+    if not values:
+        return (), ""
+    type_ = field.type
+    if len(values) == 1:
+        (value,) = values
+        text = normal_text(value, type_) if isinstance(value, str) else normal(value, type_)
+        return (values, text) if text else ((), "")
+    texts = [normal(value, type_) for value in values]
+    told = values if all(texts) else tuple(value for value, text in zip(values, texts, strict=True) if text)
+    shown = [text for text in texts if text]
+    if whole:
+        return told, SEPARATOR.join(sorted(set(shown)))
+    return told, shown[0] if shown else ""
 
 
 def convert(

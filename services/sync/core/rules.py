@@ -1,12 +1,14 @@
 """Which rules a contact matches, and why or why not: pure predicates over what is known of it (SEMANTICS B)."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import isfinite
 from typing import assert_never
 
-from services.contracts.app import SUBSCRIBED, Manifest
+import msgspec
+
+from services.contracts.app import SUBSCRIBED, FieldType, Manifest
 from services.contracts.contact import Address, Contact, PersonName, Side, Value
 from services.contracts.rule import (
     Action,
@@ -29,8 +31,7 @@ from services.sync.core.state import Record, SubscriptionRecord, other
 _NEGATED: Mapping[Operator, Operator] = {"not_equals": "equals", "is_empty": "is_not_empty"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Said:
+class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What one condition says of a contact."""
 
     condition: Condition
@@ -38,8 +39,7 @@ class Said:
     """None: not known yet, the other account has to be asked first (B6)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Match:
+class Match(msgspec.Struct, frozen=True, kw_only=True):
     """What a rule says of a contact."""
 
     rule: Rule
@@ -50,7 +50,7 @@ class Match:
     @property
     def holds(self) -> bool | None:
         """Whether all conditions hold; None: that depends on what isn't known yet."""
-        answers = {each.holds for each in self.said}
+        answers = [each.holds for each in self.said]
         return False if False in answers else None if None in answers else True
 
     @property
@@ -89,29 +89,36 @@ def matches(config: Config, side: Side, record: Record, *, there: bool | None) -
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether rules take a contact into the sync, and why."""
 
     holds: bool | None
     """None: that depends on whether the other account has a contact with one of its addresses."""
-    why: str
-    rules: tuple[Rule, ...]
+    found: tuple[Match, ...] = ()
+    """What decided: the rule that matches first, or what all of them say; none if there is nothing to match."""
+    otherwise: str = ""
+    """Why, where no rule was asked."""
+    rules: tuple[Rule, ...] = ()
     """Those that match."""
+
+    @property
+    def why(self) -> str:
+        """A sentence without the contact's data. It is made when somebody asks: most decisions don't tell it."""
+        return "; ".join(match.why for match in self.found) or self.otherwise
 
 
 def judge(config: Config, side: Side, record: Record, *, there: bool | None) -> Verdict:
     """Return whether the rules for that side take the contact in; `there` as in `matches`."""
     if not config.connection.writes(other(side)):
-        return Verdict(holds=False, why="the connection doesn't write to the other side", rules=())
+        return Verdict(holds=False, otherwise="the connection doesn't write to the other side")
     found = matches(config, side, record, there=there)
     holding = tuple(match for match in found if match.holds)
     if holding:
-        return Verdict(holds=True, why=holding[0].why, rules=tuple(match.rule for match in holding))
+        return Verdict(holds=True, found=holding[:1], rules=tuple(match.rule for match in holding))
     if not found:
-        return Verdict(holds=False, why="no rule takes contacts of this side into the sync", rules=())
+        return Verdict(holds=False, otherwise="no rule takes contacts of this side into the sync")
     undecided = any(match.holds is None for match in found)
-    return Verdict(holds=None if undecided else False, why="; ".join(match.why for match in found), rules=())
+    return Verdict(holds=None if undecided else False, found=found)
 
 
 def permits_email(rules: Iterable[Rule]) -> bool:
@@ -177,29 +184,37 @@ def running(record: Record) -> list[SubscriptionRecord]:
 
 def _field_is(condition: FieldIs, contact: Contact, manifest: Manifest) -> bool:
     positive = _NEGATED.get(condition.operator, condition.operator)
-    values, normalized = values_at(condition.path, contact, manifest)
-    wanted = [normalized(value) for value in condition.values]
-    found = any(_fits(positive, normalized(value), wanted) for value in values)
+    values, type_ = values_at(condition.path, contact, manifest)
+    wanted = _wanted(condition.values, type_)
+    found = False
+    for value in values:
+        found = found or _fits(positive, normal_text(value, type_).casefold(), wanted)
     return found == (positive == condition.operator)
 
 
-def values_at(path: str, contact: Contact, manifest: Manifest) -> tuple[list[str], Callable[[str], str]]:
-    """Return the field's values as text, and how they compare: e-mail and phone normalized, text without case."""
-    field, part = manifest.field(path), ""
-    values = contact.fields.get(path, ())
-    if field is None and path not in contact.fields:
+@lru_cache(maxsize=4096)
+def _wanted(values: tuple[str, ...], type_: FieldType) -> tuple[str, ...]:
+    """Return a condition's values as they compare: the file says them once, and every decision asks for them."""
+    return tuple(normal_text(value, type_).casefold() for value in values)
+
+
+def values_at(path: str, contact: Contact, manifest: Manifest) -> tuple[list[str], FieldType]:
+    """Return the field's values as text, and as what they compare: as e-mail, as phone or as text without case."""
+    values, part, type_ = contact.fields.get(path), "", _type(path, manifest)
+    if values is None and manifest.field(path) is None:
         head, _, part = path.partition(".")
         if part and manifest.field(head) is not None:
-            values = contact.fields.get(head, ())
-        else:
-            part = ""
-    texts = [text for value in values if (text := _text(value, part).strip())]
-    type_ = field.type if field is not None else "text"
+            values = contact.fields.get(head)
+    texts = [text for value in values or () if (text := _text(value, part).strip())]
+    return texts, type_
 
-    def normalized(text: str) -> str:
-        return normal_text(text, type_ if type_ in ("email", "phone") else "text").casefold()
 
-    return texts, normalized
+def _type(path: str, manifest: Manifest) -> FieldType:
+    """As what the values of a field compare; custom fields are texts."""
+    for field in manifest.fields:
+        if field.path == path:
+            return field.type if field.type in ("email", "phone") else "text"
+    return "text"
 
 
 def _text(value: Value, part: str) -> str:
@@ -217,16 +232,16 @@ def _text(value: Value, part: str) -> str:
             assert_never(value)
 
 
-def _fits(operator: Operator, value: str, wanted: list[str]) -> bool:
+def _fits(operator: Operator, value: str, wanted: tuple[str, ...]) -> bool:
     match operator:
         case "equals" | "one_of":
             return value in wanted
         case "contains":
             return any(part in value for part in wanted)
         case "starts_with":
-            return value.startswith(tuple(wanted))
+            return value.startswith(wanted)
         case "ends_with":
-            return value.endswith(tuple(wanted))
+            return value.endswith(wanted)
         case "is_not_empty":
             return True
         case "greater":

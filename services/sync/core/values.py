@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from services.contracts.app import Field
 from services.contracts.connection import Direction
 from services.contracts.contact import SIDES, Contact, Side, Value, Values
 from services.sync.core.doing import is_action
@@ -15,11 +16,15 @@ from services.sync.core.mapping import (
     convert,
     element,
     elements,
+    looked_at,
     normal_view,
     observed,
     wanted_values,
 )
 from services.sync.core.state import Base, Half, Hold, LineWrite, Link, Normal, Refusal, other
+
+UNCHANGED = "neither side changed"
+"""Why nothing is to be done on most lines of most decisions."""
 
 
 class Want(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +53,18 @@ class Rest(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+def unchanged(line: Line, left: Contact, right: Contact, base: Base) -> bool:
+    """Whether both sides hold what they last agreed on: `merge` would let the line rest. Most lines always do."""
+    return _holds(left, line.left, base.left, line) and _holds(right, line.right, base.right, line)
+
+
+def _holds(contact: Contact, field: Field, agreed: Normal, line: Line) -> bool:
+    values = contact.fields.get(field.path, ())
+    if len(values) == 1 and values[0] == agreed:
+        return True  # it stands there in comparable form, which stays as it is when it is made again
+    return looked_at(contact, field, whole=line.whole)[1] == agreed
+
+
 def merge(
     config: Config,
     line: Line,
@@ -62,10 +79,12 @@ def merge(
     Where both sides lack something, one is told after the other: those in `resting`, where this line's value was
     refused or is held, come last.
     """
-    here: dict[Side, Values] = {"left": observed(left, line, "left"), "right": observed(right, line, "right")}
-    now = Base(normal_view(here["left"], line, "left"), normal_view(here["right"], line, "right"))
+    values_left, normal_left = looked_at(left, line.left, whole=line.whole)
+    values_right, normal_right = looked_at(right, line.right, whole=line.whole)
+    here: dict[Side, Values] = {"left": values_left, "right": values_right}
+    now = Base(normal_left, normal_right)
     if base == now:
-        return Rest(line=line, reason="neither side changed")
+        return Rest(line=line, reason=UNCHANGED)
     if agree(line, here["left"], here["right"], base):
         return Rebase(line=line, base=now, reason="both sides say the same")
     verdict = _first(config, line, now, permitted) if base is None else _later(config, line, now, base)
@@ -229,6 +248,8 @@ def sort_wants(
     half: Half, wants: list[Want], undecided: frozenset[str], now: int, *, permitted: bool = False
 ) -> Sorted:
     """Sort one side's wants: to send, held for a person (B10), refused before (P15) or impossible here (D10)."""
+    if not wants and not half.refused and not half.held:
+        return Sorted(send=(), half=half, held=(), resting=())
     # Refusals of tags and of rules' actions aren't lines'.
     kept = {key for key in half.refused if key in undecided or key == "untag" or is_action(key)}
     refused = {key: half.refused[key] for key in kept}
