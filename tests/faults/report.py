@@ -12,8 +12,8 @@ INTRODUCTION = """\
 their apps' rules, while people change contacts on both sides and everything goes wrong that can. When it is over, both
 sides have to be what a model says that knows only what people did and what they could see when they did it: of a
 field's edits, one that nobody overruled knowingly, and the same one on both sides. `make faults QUICK=1` is a small
-run, `make faults SEED=1` repeats a run's schedule. This page is the report of a full run; others' are in
-`.contactsync/faults/`."""
+run, `make faults SEED=1` repeats a run's schedule. Here is what full runs told; others' reports
+are in `.contactsync/faults/`."""
 _FAULTS = {
     "kill": "kill -9 at a random moment",
     "point": "kill -9 at a named point",
