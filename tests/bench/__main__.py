@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib.util
 import os
 import signal
 import sys
@@ -62,11 +61,7 @@ PARTS = (
     Part("B6", "tests.bench.history", minutes=30),
     Part("B8", "tests.bench.calls", postgres=True),
     Part("B10", "tests.bench.footprint"),
-    Part("B7", "tests.bench.first_sync", postgres=True, minutes=180),
     Part("B3", "tests.bench.folding", postgres=True, kafka=True, peers=True, minutes=20),
-    Part("B2", "tests.bench.accepted", postgres=True, kafka=True, peers=True, minutes=30),
-    Part("B5", "tests.bench.journeys", postgres=True, kafka=True, minutes=60),
-    Part("B9", "tests.bench.growth", postgres=True, kafka=True, minutes=120),
 )
 
 
@@ -165,13 +160,10 @@ async def run(parts: list[Part], runs: int, command: str, *, quick: bool) -> Rep
     began, start = f"{datetime.now(UTC):%Y-%m-%d %H:%M}", time.perf_counter()
     rows: list[Row] = []
     broken: list[tuple[str, str]] = []
-    unbuilt = [part.id for part in parts if importlib.util.find_spec(part.module) is None]
     async with _folder() as folder, contextlib.AsyncExitStack() as stack:
         servers = Servers(folder)
         stack.push_async_callback(servers.close)
         for part in parts:
-            if part.id in unbuilt:
-                continue
             given = await servers.given(part)
             own = folder / part.id
             own.mkdir(mode=0o755)
@@ -190,7 +182,6 @@ async def run(parts: list[Part], runs: int, command: str, *, quick: bool) -> Rep
         seconds=time.perf_counter() - start,
         rows=in_order(rows),
         broken=tuple(broken),
-        unbuilt=tuple(unbuilt),
     )
 
 

@@ -39,8 +39,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
     broken: tuple[tuple[str, str], ...] = ()
     """(part, what went wrong): measurements that are worth nothing."""
-    unbuilt: tuple[str, ...] = ()
-    """Parts that aren't there."""
 
 
 def joined(report: Report, page: Path) -> Report:
@@ -82,7 +80,6 @@ def markdown(report: Report) -> str:
             causes.add(row.cause)
             lines.append(f"  What stands in the way: {row.cause}")
     lines += [f"- **{part}** BROKEN: {reason}" for part, reason in report.broken]
-    lines += [f"- **{part}** isn't there." for part in report.unbuilt]
     return "\n".join(lines) + "\n"
 
 
@@ -100,7 +97,6 @@ def text(report: Report, width: int = 30) -> str:
     wide = [max(len(line[at]) for line in columns) for at in range(len(columns[0]))]
     lines = ["  ".join(cell.ljust(size) for cell, size in zip(line, wide, strict=True)).rstrip() for line in columns]
     lines += [f"{part} BROKEN: {reason}" for part, reason in report.broken]
-    lines += [f"{part} isn't there" for part in report.unbuilt]
     return "\n".join(lines)
 
 
