@@ -17,7 +17,7 @@ from services.runtime.log import Consumer, FencedError, LogUnavailableError, Mes
 from services.runtime.log.errors import PartitionCountError, UnknownTopicError
 from services.runtime.log.open import ManagedLog
 
-SECONDS = 30.0
+SECONDS = 120.0
 
 
 class Logs(Protocol):

@@ -40,9 +40,10 @@ async def write_log(
     """
     unread = {Partition(row[0], row[1]): row[2] for row in await database.fetch(_UNREAD)}
     known = {} if before is None else before.newest.topics
-    suppressed = await Suppressions().current(database)
+    there = await _there(database, log, topics)
+    suppressed = await Suppressions().current(database) if there else Suppressed()
     written: dict[str, Topic] = {}
-    for name, id_, bounds in await _there(database, log, topics):
+    for name, id_, bounds in there:
         if name in known and known[name].id != id_:
             raise ArchiveError(
                 f"The topic {name} was made anew since the last export: what is here doesn't continue the archive. "
