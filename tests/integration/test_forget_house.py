@@ -28,6 +28,7 @@ from tests.end_to_end.two_stripes import live
 from tests.integration.forget_rig import TRACES, held, traces
 
 GRACE = {"name": "Grace Quillfeather", "email": "grace@quill.example", "phone": "+12025550177"}
+ON_HER_WAY = "Quillfeather, on her way"
 KEPT = timedelta(days=41)
 _SCANS = "SELECT scan_number FROM ingest.cursor WHERE account = 'shop' AND state = 'live'"
 
@@ -117,12 +118,14 @@ async def test_g7_scans_feeds_and_webhooks_do_not_bring_a_forgotten_person_back(
     dsn = postgres.create()
     async with lived(tmp_path, dsn, "postgres:") as (home, ids):
         write = home.right.faults.slow(4.0, Where("POST", "/v1/customers/*"))
-        home.left.dashboard.update(ids["Grace"], description="Quillfeather, on her way")
+        home.left.dashboard.update(ids["Grace"], description=ON_HER_WAY)
         await until(lambda: write.hits, 30, "a write is under way")
         told = await home.processes.command("forget", GRACE["email"], "--yes")
         assert re.search(r"2 contacts, \d links, 1 addresses", told)
         assert "in Kafka" not in told
         home.right.faults.clear()
+        # What was on its way arrives: nobody can call it back, and nothing is left that would tell of it.
+        await until(lambda: any(each["description"] == ON_HER_WAY for each in live(home.right)), 60, "the write")
         await home.rest()
         await unchanged(home, ids)
         assert "differences=0" in await home.processes.command("replay", "--audit")
