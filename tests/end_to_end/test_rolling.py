@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from services.demo.kafka import Cluster
 from tests.end_to_end.processes import Process, until
@@ -114,6 +116,10 @@ async def replaced(home: House, process: Process, balancer: Balancer) -> None:
     assert revoked(home, process) == disturbed, "no other member of its group notices"
 
 
+@pytest.mark.skipif(
+    "CONTACTSYNC_TEST_FAULTS" not in os.environ,
+    reason="a rolling restart takes a minute of a machine of its own: CONTACTSYNC_TEST_FAULTS=1",
+)
 async def test_every_first_attempt_is_taken_while_all_roles_are_replaced(
     database: str, tmp_path: Path, kafka_broker: Cluster
 ) -> None:
