@@ -17,7 +17,7 @@ from services.runtime.log import RECEIPTS
 from services.runtime.store import Store
 from tests.integration.sync_messages import changed, message, one, shop, written
 from tests.integration.sync_rig import Owner, Rig
-from tests.integration.test_hand_cli import Shell, aim, doubt, installation
+from tests.integration.test_hand_cli import Shell, aim, doubt, in_force, installation
 
 FILE = """\
 accounts:
@@ -38,13 +38,8 @@ connections:
 @pytest.fixture
 def shell(tmp_path: Path, database: str) -> Iterator[Shell]:
     """A command line on the test's own database, with its connections in force."""
-    (tmp_path / "contacts.yaml").write_text(FILE)
-    made = Shell(tmp_path, database)
-    try:
-        made.answer("apply", "--offline", "contacts.yaml")
+    with in_force(tmp_path, database, FILE, "--offline") as made:
         yield made
-    finally:
-        made.close()
 
 
 async def create_of(made: Rig, receipts: Owner) -> Create:

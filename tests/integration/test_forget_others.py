@@ -27,7 +27,7 @@ from services.sync.sweeper import Sweeper
 from tests.integration.forget_rig import PHONE, TRACES, held, traces
 from tests.integration.obedient import Apps, apps
 from tests.integration.sync_messages import DAY, changed, message, shop
-from tests.integration.test_hand_cli import Done, Shell, installation
+from tests.integration.test_hand_cli import Done, Shell, in_force, installation
 from tests.integration.test_revert_cli import FILE
 
 Eventually = Callable[..., Awaitable[None]]
@@ -44,13 +44,8 @@ _STATE = "SELECT state FROM sync.contact WHERE contact_id = $1"
 @pytest.fixture
 def shell(tmp_path: Path, database: str) -> Iterator[Shell]:
     """A command line on the test's own database, with its connection in force."""
-    (tmp_path / "contacts.yaml").write_text(FILE)
-    made = Shell(tmp_path, database)
-    try:
-        made.answer("apply", "--offline", "contacts.yaml")
+    with in_force(tmp_path, database, FILE, "--offline") as made:
         yield made
-    finally:
-        made.close()
 
 
 @asynccontextmanager

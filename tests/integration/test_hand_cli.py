@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,16 +98,23 @@ class Shell:
             process.wait(timeout=30)
 
 
-@pytest.fixture
-def shell(tmp_path: Path, database: str) -> Iterator[Shell]:
-    """A command line on the test's own database."""
-    (tmp_path / "contacts.yaml").write_text(FILE)
-    made = Shell(tmp_path, database)
+@contextmanager
+def in_force(folder: Path, database: str, text: str, *options: str) -> Iterator[Shell]:
+    """A command line in the folder, on the database, with a file of this text applied."""
+    (folder / "contacts.yaml").write_text(text)
+    made = Shell(folder, database)
     try:
-        made.answer("apply", "contacts.yaml")
+        made.answer("apply", *options, "contacts.yaml")
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def shell(tmp_path: Path, database: str) -> Iterator[Shell]:
+    """A command line on the test's own database."""
+    with in_force(tmp_path, database, FILE) as made:
+        yield made
 
 
 @asynccontextmanager

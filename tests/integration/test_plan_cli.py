@@ -12,7 +12,7 @@ from services.runtime.log import EVENTS
 from services.runtime.store import Store
 from tests.integration.sync_messages import changed, scan_finished, shop
 from tests.integration.sync_rig import PARTITIONS
-from tests.integration.test_hand_cli import Shell, installation
+from tests.integration.test_hand_cli import Shell, in_force, installation
 from tests.integration.test_replay_audit import Place
 
 FILE = """\
@@ -34,13 +34,8 @@ PEOPLE = 6
 @pytest.fixture
 def shell(tmp_path: Path, database: str) -> Iterator[Shell]:
     """A command line on the test's own database, with its connection in force, in an empty installation."""
-    (tmp_path / "contacts.yaml").write_text(FILE)
-    made = Shell(tmp_path, database)
-    try:
-        made.answer("apply", "--offline", "contacts.yaml")
+    with in_force(tmp_path, database, FILE, "--offline") as made:
         yield made
-    finally:
-        made.close()
 
 
 async def test_g3_a_mapping_mistake_that_would_overwrite_everybody_waits_for_a_yes(

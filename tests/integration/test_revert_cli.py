@@ -18,7 +18,7 @@ from services.sync.sweeper import Sweeper
 from tests.integration.obedient import Apps, apps
 from tests.integration.sync_messages import shop
 from tests.integration.sync_rig import Rig
-from tests.integration.test_hand_cli import Done, Shell, installation
+from tests.integration.test_hand_cli import Done, Shell, in_force, installation
 
 FILE = """\
 accounts:
@@ -39,14 +39,9 @@ MORE = """\
 @pytest.fixture
 def shell(tmp_path: Path, database: str) -> Iterator[Shell]:
     """A command line on the test's own database, with its connection in force."""
-    (tmp_path / "contacts.yaml").write_text(FILE)
     (tmp_path / "more.yaml").write_text(FILE + MORE)
-    made = Shell(tmp_path, database)
-    try:
-        made.answer("apply", "--offline", "contacts.yaml")
+    with in_force(tmp_path, database, FILE, "--offline") as made:
         yield made
-    finally:
-        made.close()
 
 
 async def typed(beside: Apps, shell: Shell, *arguments: str) -> Done:
