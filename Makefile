@@ -24,7 +24,7 @@ run: $(READY) ## every role in one process
 	@$(BIN)/contactsync run $(ARGS)
 
 test: $(READY) ## the tests; ARGS are pytest's
-	@$(PY) -m pytest $(or $(ARGS),--numprocesses 3 --dist loadfile)
+	@$(PY) -m pytest $(or $(ARGS),--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
 check: $(READY) ## format, lint, types, layers, installed versions, their known vulnerabilities
 	@$(PY) -m ruff format --check .

@@ -28,6 +28,7 @@ from services.runtime import gauges, health, http, telemetry
 from services.runtime.app import Access, App
 from services.runtime.clock import DatabaseClock
 from services.runtime.health import Health
+from services.runtime.heap import keep_small
 from services.runtime.log.open import ManagedLog, log_of
 from services.runtime.log.topics import RETENTION, topics
 from services.runtime.metrics import Metrics
@@ -84,7 +85,7 @@ async def installed(settings: Settings) -> AsyncIterator[Installation]:
             dsn = settings.store_url.get_secret_value()
         key = None if settings.secret_key is None else settings.secret_key.get_secret_value()
         safe = vault(key, settings.data_dir, bundled_store=settings.bundled_store)
-        store = await stack.enter_async_context(Store.open(dsn, min_size=4, max_size=20))
+        store = await stack.enter_async_context(Store.open(dsn, min_size=4, max_size=20, plan_once=True))
         async with store.pool.acquire() as connection:
             await (migrate(connection) if settings.bundled_store else check(connection))
         log = await stack.enter_async_context(log_of(settings, store))
@@ -146,6 +147,7 @@ async def serve_roles(
     tasks = {asyncio.create_task(keep_time(installation.clock, store), name="clock")}
     tasks.add(asyncio.create_task(gauges.keep(metrics, readings), name="gauges"))
     tasks.add(asyncio.create_task(gauges.beat(metrics), name="loop-delay"))
+    tasks.add(asyncio.create_task(keep_small(), name="heap"))
     ending: set[asyncio.Task[Any]] = set()  # those that end by `stop`
     if installation.watch is not None:
         tasks.add(asyncio.create_task(installation.watch(), name="postgres"))

@@ -1,11 +1,11 @@
 """The lane of an account's looks and finds, which also sees whether an account that was down is back."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from services.connectors import reads
+from services.connectors import ledger, reads
 from services.connectors.desk import Desk
+from services.connectors.flights import Flights
 from services.connectors.pacing import pause_after
 from services.connectors.publish import Outgoing, an_order, find_hit, found, look_answer
 from services.connectors.reads import Read
@@ -18,27 +18,28 @@ from services.runtime import tracing
 NOBODY = "nobody@contactsync.invalid"
 """An address that no contact has: asking for it shows whether an account answers (RFC 2606 keeps `.invalid` free)."""
 NEVER = float("inf")
-_ASK_SECONDS = 180.0
-"""For asking and recording the answer: what takes longer is asked again."""
 
 
 class ReadLane:
-    """Works off one account's looks and finds, one at a time. They are asked also while connections are paused."""
+    """Works off one account's looks and finds, as many at once as the app allows, also while connections are paused."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._clean = False
+        self.flights: Flights[tuple[str, str]] = Flights(f"read-{desk.account}", desk.app.manifest.parallel)
 
     async def recover(self) -> None:
         """Ask again what was being asked when its step ended without recording an answer."""
         async with self._desk.transaction() as tx:
             await reads.abandoned(tx, self._desk.account)
-        self._clean = True
+        self.flights.clean = True
 
     async def step(self) -> float:
         """Do the next thing; return the seconds until there may be another, unless something new comes."""
         desk = self._desk
-        if not self._clean:
+        if await self.flights.full():
+            return 0.0
+        if not self.flights.clean:
+            await self.flights.land()
             await self.recover()
         await desk.refresh()
         now = desk.clock.now()
@@ -49,43 +50,49 @@ class ReadLane:
         probing = desk.health.may_probe(now)
         if not (probing or desk.health.may_ask(now)):
             return desk.health.changes_in(now)
+        # It is woken far more often than there is something to ask: a glance is enough for that.
+        moment = None if probing else await reads.next_due(desk.store, desk.account)
+        if not probing and (moment is None or moment > now):
+            await ledger.must_hold(desk.store, desk.account, desk.lease)
+            return _until(moment, now)
         if delay := desk.buckets.read.delay(desk.clock.monotonic()):
             return delay
-        self._clean = False  # until the answer is recorded, or nothing was claimed: a commit may go unanswered
-        async with desk.transaction() as tx:
-            read = await reads.claim(tx, desk.account, now)
-            moment = await reads.next_due(tx, desk.account) if read is None else None
+        try:
+            async with desk.transaction() as tx:
+                read = await reads.claim(tx, desk.account, now)
+                moment = await reads.next_due(tx, desk.account) if read is None else None
+        except BaseException:
+            self.flights.clean = False  # the claim may have been committed all the same
+            raise
         if read is not None:
-            async with asyncio.timeout(_ASK_SECONDS):
-                await self._ask(read, now)
-            self._clean = True
+            await self.flights.begin(self._ask(read, now), (read.kind, read.subject))
+            if probing:
+                await self.flights.land()  # one at a time until it answers
             return 0.0
-        self._clean = True
         if probing:
             await self._probe()
             return 0.0
-        return NEVER if moment is None else max(0.001, (moment - now).total_seconds())
+        return _until(moment, now)
 
     async def _probe(self) -> None:
         desk = self._desk
-        if desk.access is None:
-            raise AssertionError("an account without access isn't asked")
+        if desk.access is None:  # until a moment ago there was one
+            return
         desk.buckets.read.take(desk.clock.monotonic())
         answer, _ = await desk.call("find", desk.app.find(desk.access, NOBODY))
         await desk.heard(answer)
 
     async def _ask(self, read: Read, start: datetime) -> None:
         desk = self._desk
-        if desk.access is None:
-            raise AssertionError("an account without access isn't asked")
+        access = desk.reach()
         desk.buckets.read.take(desk.clock.monotonic())
         answer: Seen | Gone | tuple[Seen, ...] | Trouble
         spans = finding(desk, read)
         with tracing.ending(spans):
             if read.kind == "look":
-                answer, ms = await desk.call("look", desk.app.look(desk.access, read.subject))
+                answer, ms = await desk.call("look", desk.app.look(access, read.subject))
             else:
-                answer, ms = await desk.call("find", desk.app.find(desk.access, read.subject))
+                answer, ms = await desk.call("find", desk.app.find(access, read.subject))
             for span in spans:
                 span.tell(outcome="answered" if isinstance(answer, tuple) else outcome_of(answer))
         verdict = await desk.heard(answer)
@@ -128,3 +135,7 @@ class ReadLane:
             )
             hits.append(found(report, app=app, now=now, traceparent=trace))
         return hits
+
+
+def _until(moment: datetime | None, now: datetime) -> float:
+    return NEVER if moment is None else max(0.001, (moment - now).total_seconds())

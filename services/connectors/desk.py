@@ -40,6 +40,10 @@ FROM registry.account WHERE name = $1
 _CREDENTIALS = "SELECT field, sealed FROM registry.credential WHERE account = $1"
 
 
+class AccessGoneError(Exception):
+    """The account was removed, or its credentials changed, since something was claimed: nothing was sent."""
+
+
 class Desk:
     """One account as its worker sees it."""
 
@@ -66,6 +70,8 @@ class Desk:
         self.health = Health(account=account)
         self.access: Access | None = None
         """None: the account was removed, or its credentials can't be opened (then its health says so)."""
+        self.removed = False
+        """Whether the registry no longer has the account."""
         self.buckets = Buckets(app.manifest.pace, clock.monotonic())
         self.said = asyncio.Event()
         """Set whenever there is something to publish."""
@@ -79,10 +85,11 @@ class Desk:
         self._refreshing = asyncio.Lock()
         self._speaking: set[int] = set()
 
-    @property
-    def removed(self) -> bool:
-        """Whether the registry no longer has the account."""
-        return self.access is None and self.health.revoked_at is None
+    def reach(self) -> Access:
+        """Return the account's access. Raises `AccessGoneError`."""
+        if self.access is None:
+            raise AccessGoneError(self.account)
+        return self.access
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -115,7 +122,8 @@ class Desk:
                 return
             self._refreshed = now
             row = await self.store.fetchrow(_ACCOUNT, self.account)
-            if row is None or row["removed_at"] is not None or row["app"] != self.app.manifest.name:
+            self.removed = row is None or row["removed_at"] is not None or row["app"] != self.app.manifest.name
+            if row is None or self.removed:
                 self.access = None
                 if self.health.revoked_at is not None:
                     await self._become(healths.reauthorised(self.health))

@@ -76,8 +76,9 @@ class Group:
     async def send(self, found: Sequence[Entry]) -> None:
         """Send what was claimed in one request, once, and record the answers."""
         desk = self._desk
-        if not isinstance(desk.app, Batches) or desk.access is None:
-            raise AssertionError("several are claimed only where the app takes them")
+        if not isinstance(desk.app, Batches):
+            raise TypeError("several are claimed only where the app takes them")
+        access = desk.reach()
         writes = [(entry.task.command, attempt_of(entry, 0)) for entry in found]
         begun = desk.clock.now()
         for bucket in filter(None, (desk.buckets.write, desk.buckets.batch)):
@@ -85,7 +86,7 @@ class Group:
         each: Sequence[Written | Unchanged | Refused | Stale | Trouble]
         spans = [sending(desk, entry) for entry in found]
         with tracing.ending(spans):
-            answers, ms = await desk.call("write", desk.app.write_all(desk.access, writes))
+            answers, ms = await desk.call("write", desk.app.write_all(access, writes))
             each = [answers] * len(found) if isinstance(answers, Trouble) else answers
             for span, answer in zip(spans, each, strict=True):
                 span.tell(outcome=outcome_of(answer))

@@ -161,8 +161,8 @@ class Judge:
     async def _stale(self, entry: Entry, command: Write, attempt: Attempt, *, again: bool) -> None:
         """The guard no longer holds (P14): one read; as expected, once more under the new guard; else `Stale`."""
         desk = self._desk
-        if isinstance(command, Create) or desk.access is None:
-            raise AssertionError("only what exists has a guard")
+        if isinstance(command, Create):
+            raise TypeError("only what exists has a guard")
         seen = await self._look(command.contact_id)
         now = desk.clock.now()
         match seen:
@@ -181,7 +181,7 @@ class Judge:
                     return
                 command = msgspec.structs.replace(command, guard=seen.contact.guard, object=seen.object)
                 desk.buckets.write.take(desk.clock.monotonic())
-                answer, _ = await desk.call("write", desk.app.write(desk.access, command, attempt))
+                answer, _ = await desk.call("write", desk.app.write(desk.reach(), command, attempt))
                 await self.follow(entry, command, attempt, answer, again=False)
 
     async def _written(self, entry: Entry, answer: Written) -> None:

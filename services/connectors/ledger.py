@@ -42,7 +42,7 @@ ORDER BY state <> 'unknown', created_at, decided_at, link, side LIMIT $4 FOR UPD
 """  # noqa: S608 - made of constants
 _NEXT_DUE = f"""
 SELECT min(next_try_at) FROM connectors.ledger
-WHERE account = $1 AND state = ANY($2::text[]) AND {_BUT.format("$3", "$4")}
+WHERE account = $1 AND state <> 'settled' AND state = ANY($2::text[]) AND {_BUT.format("$3", "$4")}
 """  # noqa: S608 - made of constants
 _UNTOLD = """
 SELECT * FROM connectors.ledger
@@ -146,7 +146,7 @@ async def due(
 
 
 async def next_due(
-    tx: Connection, account: str, states: Sequence[str], *, but: Collection[Place] = ()
+    tx: "Connection | Store", account: str, states: Sequence[str], *, but: Collection[Place] = ()
 ) -> datetime | None:
     """When the next entry's time comes, `but` left out; None if there is none."""
     links, sides = [place[0] for place in but], [place[1] for place in but]
@@ -208,8 +208,8 @@ async def renew(store: Store, account: str, token: int, seconds: float) -> bool:
     return await store.fetchval(_RENEW, account, token, timedelta(seconds=seconds)) is not None
 
 
-async def must_hold(tx: Connection, account: str, token: int) -> None:
-    """Hold the lease until this transaction ends, or raise `LeaseLostError`."""
+async def must_hold(tx: "Connection | Store", account: str, token: int) -> None:
+    """Hold the lease until this transaction ends, or raise `LeaseLostError`; by a store, it is looked at only."""
     if await tx.fetchval(_HELD, account, token) is None:
         raise LeaseLostError(account)
 

@@ -7,7 +7,7 @@ import msgspec
 
 from services.contracts.commands import Find, Look
 from services.contracts.events import LookAnswer
-from services.runtime.store import Connection, Record
+from services.runtime.store import Connection, Record, Store
 
 _ADD_LOOK = """
 INSERT INTO connectors.read AS r (account, kind, subject, app, number, attempt, next_try_at, created_at, askers)
@@ -121,7 +121,7 @@ async def drop(tx: Connection, account: str) -> None:
     await tx.execute(_DROP, account)
 
 
-async def next_due(tx: Connection, account: str) -> datetime | None:
+async def next_due(tx: "Connection | Store", account: str) -> datetime | None:
     """When the next read's time comes; None if none waits."""
     moment: datetime | None = await tx.fetchval(_NEXT_DUE, account)
     return moment

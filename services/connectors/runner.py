@@ -80,6 +80,8 @@ class Runner:
         self._renew_seconds = renew_seconds
         self._workers: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
         self._new = asyncio.Event()
+        self._leasing: asyncio.Task[None] | None = None
+        self._ending = False
         self._elsewhere: set[str] = set()
         self._ousted: set[str] = set()
         """Accounts that a successor of this name may have taken: they aren't taken back from it."""
@@ -107,6 +109,7 @@ class Runner:
                 for task in (*tasks, stopped):
                     task.cancel()
                 await asyncio.wait([*tasks, stopped])
+                await self._leased()
                 await self._dismiss(list(self._workers))
 
     def wake(self, accounts: Iterable[str]) -> None:
@@ -138,10 +141,13 @@ class Runner:
     async def _hear(self, wakeups: Wakeups) -> None:
         """Another process may have taken in what this one works off, or have given an account up."""
         while True:
-            if await wakeups.wait():
-                self.wake(list(self._workers))
-                if self._elsewhere and await self._any_free():
-                    self._new.set()
+            if not await wakeups.wait():
+                continue
+            named = wakeups.named()
+            # Only those that are named: each that wakes asks the database, and there may be many.
+            self.wake([account for account in self._workers if named is None or account in named])
+            if (self._elsewhere if named is None else self._elsewhere & named) and await self._any_free():
+                self._new.set()
 
     async def _any_free(self) -> bool:
         try:
@@ -156,8 +162,9 @@ class Runner:
         log = structlog.get_logger()
         while True:
             self._new.clear()
+            self._leasing = asyncio.create_task(self._lease(apps), name="connectors-leases")
             try:
-                await self._lease(apps)
+                await asyncio.shield(self._leasing)
             except Exception as error:
                 if not is_passing(error):
                     raise
@@ -175,6 +182,8 @@ class Runner:
         # Until its lease is taken: another process may give it up between our asking and the answer.
         self._elsewhere = wanted.keys() - self._workers.keys()
         for account, app in sorted(wanted.items()):
+            if self._ending:
+                return
             if held := self._workers.get(account):
                 if not await ledger.renew(self._store, account, held[0].lease, LEASE_SECONDS):
                     self._elsewhere.add(account)
@@ -191,6 +200,17 @@ class Runner:
         for row in await self._store.fetch(_ORPHANS):
             if row["account"] not in wanted:
                 await flush(self._store, self._log, row["account"])
+
+    async def _leased(self) -> None:
+        """Hear what became of the leases asked for: one that nobody knows of would be held until it runs out."""
+        self._ending = True
+        if self._leasing is None:
+            return
+        _, late = await asyncio.wait({self._leasing}, timeout=_DRAIN_SECONDS)
+        for task in late:
+            task.cancel()
+        # What it failed of is no matter any more.
+        await asyncio.gather(self._leasing, return_exceptions=True)
 
     def _start(self, account: str, app: App, token: int) -> None:
         desk = Desk(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -33,8 +34,10 @@ class Worker:
         self._log = log
         self.reads = ReadLane(desk)
         self.writes = WriteLane(desk)
-        self.writes.landed = self.wake
+        self._health = desk.health
         self._woken = (asyncio.Event(), asyncio.Event())
+        self.reads.flights.landed = partial(self._landed, self._woken[0])
+        self.writes.flights.landed = partial(self._landed, self._woken[1])
         self._finishing = False
 
     @property
@@ -58,7 +61,7 @@ class Worker:
                 group.create_task(self._lane(self.writes.step, self._woken[1]))
                 group.create_task(self._publish())
         finally:
-            await self.writes.land()
+            await asyncio.gather(self.reads.flights.land(), self.writes.flights.land())
         with contextlib.suppress(LogUnavailableError):  # the next worker publishes it
             await self.flush()
 
@@ -71,6 +74,13 @@ class Worker:
         """There may be something new to do."""
         for event in (*self._woken, self._desk.said):
             event.set()
+
+    def _landed(self, woken: asyncio.Event) -> None:
+        """An answer was recorded: there may be more for its lane, and for both if the account's health changed."""
+        woken.set()
+        if self._desk.health != self._health:
+            self._health = self._desk.health
+            self.wake()
 
     async def flush(self) -> int:
         """Publish what is there; return how many messages that were. Raises `LogUnavailableError`."""

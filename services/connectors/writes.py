@@ -6,10 +6,8 @@ settled nothing, the app is asked what became of it. While a connection is pause
 only asked about, never repeated: a repetition may write.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import cast
 
 import msgspec
 
@@ -17,6 +15,7 @@ from services.connectors import entry as entries
 from services.connectors import ledger
 from services.connectors.desk import Desk
 from services.connectors.entry import Entry
+from services.connectors.flights import Flights
 from services.connectors.group import FRESH, Group, attempt_of, refusal
 from services.connectors.health import still_away
 from services.connectors.judge import Judge
@@ -25,7 +24,6 @@ from services.connectors.traced import asking, outcome_of, sending
 from services.contracts.app import Ability, Trouble
 from services.contracts.commands import Create, Write
 from services.contracts.receipts import DeferralReason, Deferred, Unknown, Written
-from services.runtime.log.errors import is_passing
 
 OPEN = ("pending", "unknown")
 TELL_AFTER = timedelta(minutes=1)
@@ -42,12 +40,7 @@ class WriteLane:
         self._judge = Judge(desk)
         self._group = Group(desk, self._judge)
         self._told = -NEVER
-        self._clean = False
-        self._flying: dict[asyncio.Task[None], tuple[ledger.Place, ...]] = {}
-        """Whose answer isn't recorded yet, up to the manifest's `parallel`; none of them is begun a second time."""
-        self._bug: Exception | None = None
-        self.landed: Callable[[], None] = lambda: None
-        """Called when an answer was recorded: there may be something new to do."""
+        self.flights: Flights[ledger.Place] = Flights(f"write-{desk.account}", desk.app.manifest.parallel)
 
     async def recover(self) -> None:
         """Put in doubt what was being sent when its step ended without recording an answer."""
@@ -55,19 +48,16 @@ class WriteLane:
         async with desk.transaction() as tx:
             reason = "contactsync was interrupted before it could record the answer"
             await ledger.abandoned(tx, desk.account, desk.clock.now(), reason)
-        self._clean = True
+        self.flights.clean = True
 
     async def step(self) -> float:
         """Do the next thing; return the seconds until there may be another, unless something new comes."""
         desk = self._desk
-        if self._bug is not None:
-            raise self._bug
-        if not self._clean:
-            await self.land()
-            await self.recover()
-        if len(self._flying) >= desk.app.manifest.parallel:
-            await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+        if await self.flights.full():
             return 0.0
+        if not self.flights.clean:
+            await self.flights.land()
+            await self.recover()
         await desk.refresh()
         await self._tell()
         now = desk.clock.now()
@@ -77,25 +67,19 @@ class WriteLane:
             if desk.health.away_since(now) is not None and await self._dismiss(("pending",), "account", now):
                 return 0.0
             return desk.health.changes_in(now)
-        if delay := desk.buckets.write.delay(desk.clock.monotonic()):
+        if delay := await self._due(now) or desk.buckets.write.delay(desk.clock.monotonic()):
             return delay
         try:
             claimed = await self._claim(now)
         except BaseException:
-            self._clean = False  # the claim may have been committed all the same
+            self.flights.clean = False  # the claim may have been committed all the same
             raise
         if isinstance(claimed, float):
             return claimed
         found, send = claimed
         if not send and (delay := desk.buckets.read.delay(desk.clock.monotonic())):
             return delay
-        if desk.app.manifest.parallel > 1:
-            flight = asyncio.create_task(self._fly(found, send=send), name=f"write-{desk.account}")
-            self._flying[flight] = tuple((entry.link, entry.side) for entry in found)
-            return 0.0
-        self._clean = False  # until the answer is recorded
-        await self._answered(found, send=send)
-        self._clean = True
+        await self.flights.begin(self._answered(found, send=send), *((entry.link, entry.side) for entry in found))
         return 0.0
 
     async def _answered(self, found: Sequence[Entry], *, send: bool) -> None:
@@ -107,30 +91,6 @@ class WriteLane:
         else:
             await self._group.send(found)
 
-    async def _fly(self, found: Sequence[Entry], *, send: bool) -> None:
-        """Send or ask, and record the answers. What fails in between is put in doubt by the next step."""
-        try:
-            await self._answered(found, send=send)
-        except Exception as error:  # noqa: BLE001 - the lane's next step raises it
-            self._clean = False
-            if not is_passing(error):
-                self._bug = error
-        finally:
-            self._flying.pop(cast("asyncio.Task[None]", asyncio.current_task()), None)
-            self.landed()
-
-    async def land(self) -> None:
-        """Wait until the answer to everything that was sent is recorded; what is cancelled meanwhile is cut short."""
-        flying = set(self._flying)
-        try:
-            if flying:
-                await asyncio.wait(flying)
-        except asyncio.CancelledError:
-            for flight in flying:
-                flight.cancel()
-            await asyncio.wait(flying)
-            raise
-
     async def _claim(self, now: datetime) -> tuple[Sequence[Entry], bool] | float:
         """What is next, and whether to send it or to ask about it; or seconds to rest. Deferrals happen here.
 
@@ -138,11 +98,11 @@ class WriteLane:
         """
         desk = self._desk
         async with desk.transaction() as tx:
-            busy = [place for places in self._flying.values() for place in places]
+            busy = self.flights.held
             found = await ledger.due(tx, desk.account, OPEN, now, but=busy)
             if not found:
                 moment = await ledger.next_due(tx, desk.account, OPEN, but=busy)
-                return NEVER if moment is None else max(0.001, (moment - now).total_seconds())
+                return _until(moment, now)
             entry = found[0]
             refused = await refusal(tx, entry)
             if entry.state == "pending" and refused is not None:
@@ -166,6 +126,15 @@ class WriteLane:
             await ledger.save(tx, entry, after)
             return (after, *await self._group.claim(tx, entry, [*busy, (entry.link, entry.side)], now)), True
 
+    async def _due(self, now: datetime) -> float:
+        """Seconds until something is due: it is woken far more often than that, and a glance is enough to see it."""
+        desk = self._desk
+        moment = await ledger.next_due(desk.store, desk.account, OPEN, but=self.flights.held)
+        if moment is not None and moment <= now:
+            return 0.0
+        await ledger.must_hold(desk.store, desk.account, desk.lease)
+        return _until(moment, now)
+
     def _repeatable(self, entry: Entry, now: datetime) -> bool:
         manifest = self._desk.app.manifest
         return (
@@ -179,15 +148,16 @@ class WriteLane:
         """Send what was claimed, once."""
         desk = self._desk
         command = entries.effective(entry, desk.app.manifest)
-        if command is None or desk.access is None:
+        if command is None:
             raise AssertionError("a claimed entry has something to send")
+        access = desk.reach()
         waited = (desk.clock.now() - entry.task.decided_at).total_seconds()
         if waited > FRESH and await self._is_called_off(entry, command):
             return
         desk.buckets.write.take(desk.clock.monotonic())
         attempt = attempt_of(entry, entry.attempt - 1)
         with sending(desk, entry) as sent:
-            answer, ms = await desk.call("write", desk.app.write(desk.access, command, attempt))
+            answer, ms = await desk.call("write", desk.app.write(access, command, attempt))
             sent.tell(outcome=outcome_of(answer))
             desk.log.info(
                 "write_sent",
@@ -213,10 +183,8 @@ class WriteLane:
         if not isinstance(command, Create) or entry.state != "inflight" or entry.made is not None or not sees_more:
             return False
         for address in command.addresses:
-            if desk.access is None:
-                raise AssertionError("an account without access isn't asked")
             desk.buckets.read.take(desk.clock.monotonic())
-            answer, ms = await desk.call("find", desk.app.find(desk.access, address))
+            answer, ms = await desk.call("find", desk.app.find(desk.reach(), address))
             desk.log.info(
                 "create_checked", link=entry.link, side=entry.side, outcome=outcome_of(answer), duration_ms=ms
             )
@@ -233,12 +201,13 @@ class WriteLane:
         """Ask the app what became of a write in doubt."""
         desk = self._desk
         command = entries.effective(entry, desk.app.manifest)
-        if command is None or desk.access is None:
+        if command is None:
             raise AssertionError("an entry in doubt has something that was sent")
+        access = desk.reach()
         desk.buckets.read.take(desk.clock.monotonic())
         attempt = attempt_of(entry, max(1, entry.attempt))
         with asking(desk, entry) as asked:
-            answer, ms = await desk.call("settle", desk.app.settle(desk.access, command, attempt))
+            answer, ms = await desk.call("settle", desk.app.settle(access, command, attempt))
             word = outcome_of(answer)
             asked.tell(outcome=word)
             desk.log.info("write_asked_about", link=entry.link, side=entry.side, outcome=word, duration_ms=ms)
@@ -272,3 +241,7 @@ class WriteLane:
                 await ledger.save(tx, entry, msgspec.structs.replace(entry, told_unknown=True))
                 unknown = Unknown(reason=entry.unknown_reason or "", since=microseconds(entry.unknown_since))
                 await self._judge.report(tx, entry, ((entry.aim, unknown),))
+
+
+def _until(moment: datetime | None, now: datetime) -> float:
+    return NEVER if moment is None else max(0.001, (moment - now).total_seconds())

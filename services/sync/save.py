@@ -122,8 +122,11 @@ async def _save_contacts(database: Database, state: Slice) -> None:
         [bytes(state.object(record)).decode() for record in records],
         [record.merged_into for record in records],
     )
-    await database.execute(_FORGET_ADDRESSES, [key[0] for key in keys], [key[1] for key in keys])
-    rows = [(address, record) for record in records for address in record.addresses]
+    moved = sorted(state.readdressed)
+    if not moved:
+        return
+    await database.execute(_FORGET_ADDRESSES, [key[0] for key in moved], [key[1] for key in moved])
+    rows = [(address, record) for record in map(state.records.__getitem__, moved) for address in record.addresses]
     await database.execute(
         _ADDRESSES,
         [address for address, _ in rows],

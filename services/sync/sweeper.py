@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import NoReturn
 
 import structlog
@@ -10,7 +11,7 @@ from services.contracts.app import Manifest
 from services.contracts.contact import SIDES, Side
 from services.runtime.log.errors import is_passing
 from services.runtime.store import Connection as Database
-from services.runtime.store import Store
+from services.runtime.store import Record, Store
 from services.sync.configs import Configs, MissingAppError, read_configs
 from services.sync.core.issue import RESEND
 from services.sync.core.take import Reconsider, Sighted
@@ -24,6 +25,10 @@ IDLE = 0.25
 SEED_AGAIN = 60.0
 """Seconds after which contacts without a link are looked for again."""
 
+_NEWS = """
+SELECT EXISTS (SELECT FROM sync.wake) OR EXISTS (SELECT FROM sync.suspect WHERE NOT held)
+    OR EXISTS (SELECT FROM sync.link WHERE reconsider_at <= now())
+"""
 _DUE = """
 SELECT id::text FROM sync.link WHERE reconsider_at <= now() AND id <> ALL($2::uuid[]) ORDER BY reconsider_at LIMIT $1
 """
@@ -39,12 +44,16 @@ SELECT account, contact_id FROM sync.contact
 _WOKEN = "SELECT id, link::text FROM sync.wake ORDER BY id LIMIT $1"
 _AWAKE = "DELETE FROM sync.wake WHERE id = ANY($1::bigint[])"
 _OUTDATED = """
-SELECT id::text FROM sync.link
- WHERE connection = $1 AND config_version < $2 AND status <> 'ended' AND id <> ALL($4::uuid[]) LIMIT $3
+SELECT c.name, l.id::text FROM unnest($1::text[], $2::bigint[]) c (name, version) CROSS JOIN LATERAL (
+    SELECT id FROM sync.link
+     WHERE connection = c.name AND config_version < c.version AND status <> 'ended' AND id <> ALL($4::uuid[]) LIMIT $3
+) l
 """
 _RESUMED = """
-SELECT id::text FROM sync.link
- WHERE wait_reason = 'paused' AND wait_on = $1 AND status <> 'ended' AND id <> ALL($3::uuid[]) LIMIT $2
+SELECT c.name, l.id::text FROM unnest($1::text[]) c (name) CROSS JOIN LATERAL (
+    SELECT id FROM sync.link
+     WHERE wait_reason = 'paused' AND wait_on = c.name AND status <> 'ended' AND id <> ALL($3::uuid[]) LIMIT $2
+) l
 """
 _UNSEEN = """
 SELECT c.contact_id FROM sync.contact c
@@ -91,22 +100,35 @@ class Sweeper:
         return await read_configs(database, self._manifests)
 
     async def run(self) -> NoReturn:
-        """Sweep for ever."""
+        """Sweep for ever: everything at its time, and what a commit may have left to do after each."""
+        loop = asyncio.get_running_loop()
+        whole_at = loop.time()
         while True:
+            self.woken.clear()
             try:
-                busy = await self.sweep()
+                if loop.time() >= whole_at:
+                    busy = await self.sweep()
+                    whole_at = loop.time() + IDLE
+                else:
+                    busy = await self.glance()
             except Exception as error:
                 if not is_passing(error):
                     raise
                 structlog.get_logger().warning("sweep_put_off", error=type(error).__name__)
-                busy = False
+                busy, whole_at = False, loop.time() + IDLE
+                await asyncio.sleep(IDLE)
             if not busy:
-                self.woken.clear()
                 try:
-                    async with asyncio.timeout(IDLE):  # 3.11's wait_for may swallow the end of a role
+                    async with asyncio.timeout_at(whole_at):  # 3.11's wait_for may swallow the end of a role
                         await self.woken.wait()
                 except TimeoutError:
                     continue
+
+    async def glance(self) -> bool:
+        """Reconsider what commits leave to do, if there is any: asked after each, so it is one question."""
+        if not await self._store.fetchval(_NEWS):
+            return False
+        return any([await self._woken(), await self._due(), await self._suspects()])
 
     async def sweep(self) -> bool:
         """Reconsider what is due, a chunk of each kind; return whether there was anything."""
@@ -205,14 +227,13 @@ class Sweeper:
         async with self._store.transaction(readonly=True) as database:
             configs = await self.configs(database)
         busy = False
-        for name, config in configs.connections.items():
-            if config.removed:
-                continue
-            rows = await self._store.fetch(_OUTDATED, name, config.version, CHUNK, self._stuck())
-            busy |= await self._feed([_reconsider(row["id"]) for row in rows])
-            if not config.paused:
-                rows = await self._store.fetch(_RESUMED, name, CHUNK, self._stuck())
-                busy |= await self._feed([_reconsider(row["id"]) for row in rows])
+        there = {name: config for name, config in configs.connections.items() if not config.removed}
+        versions = [config.version for config in there.values()]
+        outdated = await self._store.fetch(_OUTDATED, list(there), versions, CHUNK, self._stuck())
+        busy |= await self._feed_each(outdated)
+        running = [name for name, config in there.items() if not config.paused]
+        busy |= await self._feed_each(await self._store.fetch(_RESUMED, running, CHUNK, self._stuck()))
+        for name, config in there.items():
             if not self._to_seed(name, config.version):
                 continue
             unseen = [
@@ -224,6 +245,13 @@ class Sweeper:
                 busy = True
             else:
                 self._seeded[name] = (config.version, asyncio.get_running_loop().time())
+        return busy
+
+    async def _feed_each(self, rows: Sequence[Record]) -> bool:
+        """Reconsider links, those of each connection together."""
+        busy = False
+        for _, those in groupby(rows, key=lambda row: row["name"]):
+            busy |= await self._feed([_reconsider(row["id"]) for row in those])
         return busy
 
     def _to_seed(self, name: str, version: int) -> bool:

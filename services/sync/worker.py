@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from typing import NoReturn
 
 import structlog
@@ -37,13 +36,13 @@ PROGRESS = Progress("sync")
 POISON = 20
 """Messages parked in a row although they can be read, from which on it isn't the messages: the worker stops."""
 
-_TODAY = "SELECT current_date"
-_SEEN = """
-SELECT account, event_id FROM sync.inbox
-  JOIN unnest($1::text[], $2::text[]) k (a, e) ON account = k.a AND event_id = k.e
- WHERE day BETWEEN $3::date - 4 AND $3::date + 1
+_FRESH = """
+INSERT INTO sync.inbox (day, account, event_id)
+SELECT DISTINCT current_date, k.a, k.e FROM unnest($1::text[], $2::text[]) k (a, e)
+ WHERE NOT EXISTS (SELECT FROM sync.inbox WHERE account = k.a AND event_id = k.e
+                      AND day BETWEEN current_date - 4 AND current_date + 1)
+RETURNING account, event_id
 """
-_TAKEN = "INSERT INTO sync.inbox (day, account, event_id) SELECT $3, * FROM unnest($1::text[], $2::text[])"
 _BACK = "INSERT INTO sync.wake (link) SELECT id FROM sync.link WHERE wait_reason = 'account' AND wait_on = $1"
 
 
@@ -197,16 +196,13 @@ class Worker:
         """Note the events in the inbox and return those that weren't there."""
         if not events:
             return []
-        today: date = await database.fetchval(_TODAY)
         accounts, ids = [event[0] for event in events], [event[1] for event in events]
-        seen = {(row["account"], row["event_id"]) for row in await database.fetch(_SEEN, accounts, ids, today)}
-        fresh: dict[tuple[str, str], Cause] = {}
+        fresh = {(row["account"], row["event_id"]) for row in await database.fetch(_FRESH, accounts, ids)}
+        causes: dict[tuple[str, str], Cause] = {}
         for account, event_id, cause in events:
-            if (account, event_id) not in seen:
-                fresh.setdefault((account, event_id), cause)
-        keys = list(fresh)
-        await database.execute(_TAKEN, [key[0] for key in keys], [key[1] for key in keys], today)
-        return list(fresh.values())
+            if (account, event_id) in fresh:
+                causes.setdefault((account, event_id), cause)
+        return list(causes.values())
 
     async def _alone(self, batch: Batch, taken: Taken) -> None:
         upto = taken.record.offset + 1

@@ -61,7 +61,11 @@ PARTS = (
     Part("B6", "tests.bench.history", minutes=30),
     Part("B8", "tests.bench.calls", postgres=True),
     Part("B10", "tests.bench.footprint"),
+    Part("B2", "tests.bench.accepted", postgres=True, kafka=True, peers=True),
+    Part("B5", "tests.bench.journeys", postgres=True, kafka=True, minutes=40),
     Part("B3", "tests.bench.folding", postgres=True, kafka=True, peers=True, minutes=20),
+    Part("B7", "tests.bench.first_sync", postgres=True, minutes=30),
+    Part("B9", "tests.bench.growth", postgres=True, minutes=60),
 )
 
 

@@ -40,6 +40,44 @@ SELECT md5(id::text || copy)::uuid, connection, replace(left_id, $1::text, copy)
        LATERAL (SELECT ($1::text::bigint + n)::text AS copy FROM generate_series($2::int, $3::int) n) copies
  WHERE position($1::text IN left_id) > 0
 """
+# What an app tells of a merge: a deleted contact, with the address that it had, and the one it went into.
+_MERGED = """
+INSERT INTO sync.contact (account, contact_id, deleted, order_end, scan, looking, mark, state, object, merged_into,
+                          updated_at)
+SELECT c.account, replace(c.contact_id, $1::text, copy) || 'm', true, c.order_end, c.scan, false, NULL,
+       (replace(c.state::text, $1::text, copy)::jsonb
+        || jsonb_build_object('contact_id', replace(c.contact_id, $1::text, copy) || 'm', 'deleted', true,
+                              'merged_into', replace(c.contact_id, $1::text, copy)))::json,
+       replace(c.object, $1::text, copy), replace(c.contact_id, $1::text, copy), c.updated_at
+  FROM sync.contact c JOIN sync.link l ON l.left_id = c.contact_id,
+       LATERAL (SELECT ($1::text::bigint + n)::text AS copy FROM generate_series($2::int, $3::int) n
+                 WHERE n % $4::int = 0) copies
+ WHERE position($1::text IN c.contact_id) > 0
+"""
+_MERGED_ADDRESSES = """
+INSERT INTO sync.contact_address (address, account, contact_id)
+SELECT replace(a.address, $1::text, copy), a.account, replace(a.contact_id, $1::text, copy) || 'm'
+  FROM sync.contact_address a JOIN sync.link l ON l.left_id = a.contact_id,
+       LATERAL (SELECT ($1::text::bigint + n)::text AS copy FROM generate_series($2::int, $3::int) n
+                 WHERE n % $4::int = 0) copies
+ WHERE position($1::text IN a.contact_id) > 0
+"""
+# A pair whose ids an app chose, given names that can be copied; its addresses hold `TOKEN` already.
+_RENAMED = (
+    """
+UPDATE sync.contact SET contact_id = $2::text, state = replace(state::text, $1, $2)::json,
+       object = replace(object, $1, $2)
+ WHERE contact_id = $1::text
+""",
+    "UPDATE sync.contact_address SET contact_id = $2::text WHERE contact_id = $1::text",
+    """
+UPDATE sync.link SET left_id = replace(left_id, $1, $2), right_id = replace(right_id, $1, $2),
+       state = replace(state::text, $1, $2)::json
+ WHERE $1::text IN (left_id, right_id)
+""",
+)
+MERGED_EACH = 20
+"""Every so many copies have another contact of the left account that was merged into theirs."""
 _TABLES = "sync.contact, sync.contact_address, sync.address, sync.link"
 _SECONDS = 1800
 
@@ -47,12 +85,22 @@ _SECONDS = 1800
 async def multiply(store: Store, people: int, *, first: int = 1) -> None:
     """Copy the pair so that copies `first` to `people` exist; it has to be paired, settled and free of marks.
 
-    Its contacts' ids and addresses hold `TOKEN`; those of copy n hold `named(n)` in its place. The ledger of the
+    Its contacts' ids and addresses hold `TOKEN`; those of copy n hold `named(n)` in its place. Into every
+    `MERGED_EACH`th copy's left contact another one was merged. The ledger of the
     connectors learns of a link when it is first written.
     """
     for statement in (_CONTACTS, _CONTACT_ADDRESSES, _ADDRESSES, _LINKS):
         await store.pool.execute(statement, TOKEN, first, people, timeout=_SECONDS)
+    for statement in (_MERGED, _MERGED_ADDRESSES):
+        await store.pool.execute(statement, TOKEN, first, people, MERGED_EACH, timeout=_SECONDS)
     await store.pool.execute(f"VACUUM ANALYZE {_TABLES}", timeout=_SECONDS)
+
+
+async def rename(store: Store, left: str, right: str) -> None:
+    """Give a settled pair of contacts ids that hold `TOKEN`, so that it can be copied. Its apps know nothing of it."""
+    for side, contact_id in (("l", left), ("r", right)):
+        for statement in _RENAMED:
+            await store.pool.execute(statement, contact_id, f"{side}_{TOKEN}")
 
 
 def named(number: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from services.runtime.store import Store
-from services.sync import save, worker
+from services.sync import save
 from tests.bench.rounds import Watch
 from tests.bench.row import Run
 
@@ -28,6 +28,9 @@ _CONTACTS = """
 SELECT c.account, c.contact_id, c.deleted, c.order_end, c.scan, c.looking, c.mark, c.state, c.object, c.merged_into
   FROM sync.link l JOIN sync.contact c ON c.account = 'shop' AND c.contact_id = l.left_id
  WHERE l.id = ANY($1::uuid[]) ORDER BY l.seq
+"""
+_INBOX = """
+INSERT INTO sync.inbox (day, account, event_id) SELECT current_date, * FROM unnest($1::text[], $2::text[])
 """
 _OUTBOX = "SELECT topic, key, headers, value FROM sync.outbox ORDER BY id DESC LIMIT $1"
 
@@ -59,18 +62,17 @@ class Upsert:
             await self._store.fetch(_OUTBOX, len(links)),
         ]
         number = next(self._numbers)
-        today = await self._store.fetchval("SELECT current_date")
         batches = []
         for first in range(0, len(links), BATCH):
             share = [rows[first : first + BATCH] for rows in written]
             ids = [f"limit:{number}:{first + at}" for at in range(len(share[0]))]
-            batches.append((*map(_columns, share), (["shop"] * len(ids), ids, today)))
+            batches.append((*map(_columns, share), (["shop"] * len(ids), ids)))
         waiting = iter(batches)
 
         async def work(connection: asyncpg.Connection[asyncpg.Record]) -> None:
             for link, contact, outbox, inbox in waiting:
                 async with connection.transaction():
-                    await connection.execute(worker._TAKEN, *inbox)
+                    await connection.execute(_INBOX, *inbox)
                     await connection.execute(save._CONTACTS, *contact)
                     await connection.execute(save._LINKS, *link)
                     await connection.execute(save._OUTBOX, *outbox)

@@ -20,10 +20,11 @@ _TICK = 0.02
 
 @dataclass(frozen=True)
 class Given:
-    """An edit on its way: who gave it, and when (the loop's time)."""
+    """An edit on its way: who gave it, on which side, and when (the loop's time)."""
 
     pair: int
     person: int
+    side: int
     at: float
 
 
@@ -124,16 +125,18 @@ class Crowd:
 
     def _edit(self, now: float) -> None:
         pair, person = next(self._turns)
-        side = self.rng.randrange(2)
-        shop = self.pairs[pair][side]
-        assert isinstance(shop, Shop)
         self.given += 1
         value = f"note {self.given}"
-        before = self._value.get((pair, person))
-        if before is not None and self._open.pop(before, None) is not None:
+        before = self._open.pop(self._value.get((pair, person), ""), None)
+        side = self.rng.randrange(2)
+        if before is not None:
             self.coalesced += 1
+            # On the other side it might lose against the edit that is on its way, and never be written.
+            side = before.side
+        shop = self.pairs[pair][side]
+        assert isinstance(shop, Shop)
         self._value[pair, person] = value
-        self._open[value] = Given(pair, person, now)
+        self._open[value] = Given(pair, person, side, now)
         shop.sandbox.dashboard.update(self._ids[pair, person, side], description=value)
 
     def _written(self, value: str, at: float) -> None:

@@ -33,8 +33,8 @@ PROOF = 30.0
 """Seconds after which an app that hasn't shown a create hasn't made it; minutes in reality."""
 MOST_WRITES = 30
 """In ten minutes to a contact, before it counts as a loop: people are busier here than anywhere."""
-POSTGRES = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
-"""What is killed here is the server, not the machine: what it was told to write, the machine keeps."""
+POSTGRES = {"max_connections": "200"}
+"""What differs from the settings that the product runs it with, which write through to the disk: how many processes."""
 PROXIED = "-1"
 """The processes whose database is behind the proxy: the second of each role."""
 WATCH = """

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import bisect
+import itertools
 import statistics
 import sys
 import tempfile
@@ -35,7 +36,8 @@ from tests.faults.rest import _behind, rest
 from tests.faults.schedule import Make, Pair
 from tests.faults.soaked import machine
 
-PEOPLE = 30
+PEOPLE = 120
+"""In each account. They take their turns, each once in 30 seconds: 20 times in ten minutes, where 30 stop a link."""
 RATE = 4.0
 """Edits a second in each connection: what it takes is far below a Stripe account's 25 a second."""
 HEALTHY = (0, 1)
@@ -89,6 +91,7 @@ class People:
     def __init__(self, home: House, rng: Random) -> None:
         self._home = home
         self._rng = rng
+        self._turns = itertools.cycle(rng.sample(range(PEOPLE), PEOPLE))
         self._count = 0
         self.last: dict[tuple[int, int], int] = {}
         """(connection, person) -> the number of the newest value."""
@@ -100,15 +103,15 @@ class People:
         due = loop.time()
         while due < end:
             await asyncio.sleep(max(0.0, due - loop.time()))
-            given += [self._edit(at) for at in range(len(self._home.pairs))]
+            person = next(self._turns)
+            given += [self._edit(at, person) for at in range(len(self._home.pairs))]
             due += self._rng.expovariate(RATE)
         return given
 
-    def _edit(self, at: int) -> Edit:
+    def _edit(self, at: int, person: int) -> Edit:
         shop, _ = self._home.pairs[at]
         assert isinstance(shop, Shop)
         self._count += 1
-        person = self._rng.randrange(PEOPLE)
         customer = shop._find(address(at, person))
         assert customer is not None
         made = Edit(self._count, at, person, shop.sandbox.clock())
@@ -240,9 +243,9 @@ async def measured(seconds: float, pairs: int, away: float, folder: Path) -> Res
 
 
 def report(result: Result, seconds: float) -> str:
-    """The figures as a part of a page of Markdown."""
+    """The figures as a page of Markdown."""
     lines = [
-        *("## What a sick account costs its neighbours", ""),
+        *("# What a sick account costs its neighbours", ""),
         (
             f"Three connections between Stripe accounts in one process of each role, {RATE:g} edits a second in each, "
             f"turns of {seconds:g} s; seconds from an edit at the two healthy connections to its write. {machine()}."

@@ -30,12 +30,15 @@ from tests.faults.soaked import Moment, Soaked, report
 STEPS = (10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 100.0, 120.0, 140.0, 160.0, 180.0, 200.0)
 """Changes a second, tried one after the other."""
 STEP_SECONDS = 20.0
+PROMPT = 0.25
+"""Seconds for half of the edits: with more of them they queue up, and half an hour is longer than 20 seconds."""
 PAIRS = 12
 """Of accounts. An account is written half of its pair's changes: at 200 a second 8.3, far below Stripe's 25."""
 ROUND = 60.0
 """Seconds after which the same contact is edited again: ten times in ten minutes, where 30 writes stop a link."""
 EVERY = 10.0
 """Seconds between two samples."""
+WARM_SECONDS = 60.0
 SETTLED = 300.0
 """Seconds until memory has what it needs."""
 _PAGE = Path(".contactsync") / "faults" / "soak.md"
@@ -52,13 +55,16 @@ class Soak:
 
     async def fastest(self) -> float:
         """Return the highest of the rates that is held."""
+        # A stretch that isn't judged: what first scans leave the database to clean up is another matter.
+        await self.crowd.work(STEPS[0], WARM_SECONDS)
+        await self.calm(240)
         best = STEPS[0]
         for rate in STEPS:
             begun = await self.crowd.work(rate, STEP_SECONDS)
             now = asyncio.get_running_loop().time()
             late = self.crowd.between(begun + STEP_SECONDS / 2, now)
             behind, oldest = self.crowd.waiting, self.crowd.oldest(now)
-            holds = behind < 2 * rate and oldest < STEP_SECONDS / 4
+            holds = behind < 2 * rate and oldest < STEP_SECONDS / 4 and share(late, 0.5) < PROMPT
             told = f"p50 {share(late, 0.5):.2f} s, p99 {share(late, 0.99):.2f} s, {behind} not written yet"
             _tell(f"{rate:g} changes a second: {told}{'' if holds else ': too fast'}")
             await self.calm(240)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -115,7 +116,9 @@ class Rig:
         """Step until there is nothing to do at this moment, then publish."""
         for _ in range(200):
             if await worker.writes.step() > 0 and await worker.reads.step() > 0:
-                break
+                if not (worker.writes.flights.held or worker.reads.flights.held):
+                    break
+                await asyncio.gather(worker.writes.flights.land(), worker.reads.flights.land())
         else:
             raise AssertionError("the lanes don't come to rest")
         if publish:

@@ -54,7 +54,7 @@ async def test_p4_a_write_in_doubt_is_cleared_up_once_at_a_time(store: Store, ke
         worker = await at.worker()
         await at.took(create(aim(1)))
         await worker.writes.step()
-        await worker.writes.land()
+        await worker.writes.flights.land()
         assert await at.state() == "unknown 1"
         at.clock.advance(10)
         app.gates[ACCOUNT] = asyncio.Event()
@@ -64,7 +64,7 @@ async def test_p4_a_write_in_doubt_is_cleared_up_once_at_a_time(store: Store, ke
             await asyncio.sleep(0)
         assert app.count(verb) == before + 1
         app.gates[ACCOUNT].set()
-        await worker.writes.land()
+        await worker.writes.flights.land()
         assert await at.state() == "settled 1"
         assert len(app.cards) == 1
 

@@ -71,11 +71,11 @@ async def test_what_is_there_goes_together_and_what_comes_alone_goes_alone(store
         worker = await at.worker()
         await at.took(person(1))
         await at.work(worker)
-        await worker.writes.land()
+        await worker.writes.flights.land()
         assert (app.sizes, app.count("write")) == ([], 1)
         await at.took(*map(person, range(2, 13)))
         await at.work(worker)
-        await worker.writes.land()
+        await worker.writes.flights.land()
         await at.work(worker)
         assert (app.sizes, app.count("write")) == ([5, 5], 2)
         for n in range(1, 13):
@@ -146,7 +146,7 @@ async def test_p4_a_crash_leaves_each_in_doubt(store: Store, parallel: int) -> N
             await app.asked.wait()
         if parallel > 1:
             await step
-            landing = asyncio.create_task(worker.writes.land())
+            landing = asyncio.create_task(worker.writes.flights.land())
             await asyncio.sleep(0)
             landing.cancel()
             await asyncio.wait([landing])

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from services.connectors import reads
 from services.contracts.app import Trouble
 from services.contracts.events import ContactChanged, ContactDeleted, LookAnswer
@@ -83,6 +85,78 @@ async def test_p9_who_asks_while_the_read_is_under_way_is_asked_for_anew(
         await at.work(worker)
         answers = [event.look for event in await at.said(EVENTS) if isinstance(event, ContactChanged) and event.look]
         assert answers == [LookAnswer(1, 1), LookAnswer(2, 1)]
+
+
+async def test_p9_as_many_are_asked_at_once_as_the_app_allows_and_of_each_contact_one(
+    store: Store, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    app = PaperApp(parallel=3)
+    for number in range(5):
+        app.add("left-paper", f"c{number}", email=f"c{number}@example.com")
+    async with rig(store, app) as at:
+        worker = await at.worker()
+        gate = app.gates["left-paper"] = asyncio.Event()
+        await at.took(look("c0", 1))
+        assert await worker.reads.step() == 0
+        await at.took(look("c0", 2), *(look(f"c{number}", 1) for number in range(1, 5)))
+        for _ in range(2):
+            assert await worker.reads.step() == 0
+        stepping = asyncio.create_task(worker.reads.step())
+
+        async def three() -> bool:
+            return app.count("look") == 3
+
+        await eventually(three)
+        assert not stepping.done()
+        assert worker.reads.flights.held == [("look", f"c{number}") for number in range(3)]
+        gate.set()
+        while await stepping == 0:
+            stepping = asyncio.create_task(worker.reads.step())
+        await worker.reads.flights.land()
+        await at.work(worker)
+        await worker.reads.flights.land()
+        await worker.flush()
+        events = [event for event in await at.said(EVENTS) if isinstance(event, ContactChanged)]
+        asked = sorted((event.contact_id, event.look.number) for event in events if event.look is not None)
+        assert asked == [("c0", 1), ("c0", 2), ("c1", 1), ("c2", 1), ("c3", 1), ("c4", 1)]
+        assert app.count("look") == 6
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+async def test_access_that_went_since_the_claim_stops_nobody(store: Store, parallel: int) -> None:
+    app = PaperApp(parallel=parallel)
+    app.add("left-paper", "c7", email="ada@example.com")
+    async with rig(store, app) as at:
+        worker = await at.worker()
+        await at.took(look("c7", 1), create(aim(1)))
+        for lane in (worker.reads, worker.writes):
+            before, lane._desk.access = lane._desk.access, None
+            assert await lane.step() == 0
+            await lane.flights.land()
+            assert not lane.flights.clean
+            lane._desk.access = before
+        assert (app.count("look"), app.count("write")) == (0, 0)
+        await at.pass_time(worker, 20)
+        assert app.count("look") == 1
+        assert len(app.cards) == 2
+
+
+async def test_p9_an_account_that_is_down_is_asked_one_thing_at_a_time(store: Store) -> None:
+    app = PaperApp(parallel=3)
+    app.fault("look", *[Trouble(key=503, detail="Away.")] * 50)
+    async with rig(store, app) as at:
+        worker = await at.worker()
+        await at.took(*(look(f"c{number}", 1) for number in range(8)))
+        for _ in range(20):
+            await worker.reads.step()
+            await worker.reads.flights.land()
+        down = app.count("look")
+        assert worker.reads.flights.held == []
+        at.clock.advance(40)
+        for _ in range(20):
+            await worker.reads.step()
+        await worker.reads.flights.land()
+        assert app.count("look") == down + 1
 
 
 async def test_a_failing_look_is_asked_again_later(store: Store) -> None:

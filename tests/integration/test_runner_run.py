@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
+from services.connectors import ledger
 from services.connectors.runner import Runner
 from services.contracts.commands import Command
 from services.contracts.receipts import Receipt, Written
@@ -116,6 +118,27 @@ async def test_p16_two_processes_share_the_accounts_and_write_once(store: Store,
 
             await eventually(done)
         assert at.app.count("write") == 10
+        assert await store.fetchval("SELECT count(*) FROM connectors.lease") == 0
+
+
+async def test_a_lease_whose_answer_comes_when_the_process_ends_is_given_back(
+    store: Store, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(store) as at:
+
+        async def held() -> bool:
+            return bool(await store.fetchval("SELECT count(*) FROM connectors.lease") == 1)
+
+        granted = ledger.lease
+
+        async def slowly(*arguments: Any, **options: Any) -> int | None:
+            token = await granted(*arguments, **options)
+            await asyncio.sleep(0.5)  # on its way back
+            return token
+
+        monkeypatch.setattr(ledger, "lease", slowly)
+        async with running(runner(at)):
+            await eventually(held)
         assert await store.fetchval("SELECT count(*) FROM connectors.lease") == 0
 
 

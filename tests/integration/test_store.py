@@ -241,6 +241,20 @@ async def test_a_notification_wakes_and_many_wake_once(store: Store) -> None:
         assert not await wakeups.wait(0)
 
 
+async def test_a_wakeup_tells_what_was_named_since_it_was_last_asked(
+    store: Store, outsider: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    async with store.listen("outbox") as wakeups:
+        await store.execute("SELECT pg_notify('outbox', 'shop'), pg_notify('outbox', 'office')")
+        await wakeups.wait(10)
+        assert wakeups.named() == frozenset({"shop", "office"})
+        assert wakeups.named() == frozenset()
+        await outsider.execute(KILL_OTHERS, outsider.get_server_pid())
+        assert await wakeups.wait(20)
+        assert wakeups.named() is None
+        assert wakeups.named() == frozenset()
+
+
 async def test_a_lost_listener_comes_back_and_wakes_since_it_may_have_missed_one(
     store: Store, outsider: asyncpg.Connection[asyncpg.Record]
 ) -> None:

@@ -48,6 +48,20 @@ async def test_p10_woken_links_are_reconsidered_once_however_often_they_were_wok
         assert len(await made.journal()) <= before + 1
 
 
+async def test_p10_a_glance_after_a_commit_finds_what_is_due_and_what_was_woken(store: Store) -> None:
+    async with rig(store) as made:
+        events = await made.own()
+        await people(made, events, 3)
+        assert not await made.sweeper.glance()
+        await store.execute(WAKE)
+        assert await made.sweeper.glance()
+        assert (await made.counts())["wake"] == 0
+        await made.make_due()
+        assert await made.sweeper.glance()
+        assert await store.fetchval("SELECT count(*) FROM sync.link WHERE reconsider_at IS NOT NULL") == 0
+        assert not await made.sweeper.glance()
+
+
 async def test_p10_a_wake_during_the_sweep_is_not_lost(store: Store) -> None:
     async with rig(store) as made:
         events = await made.own()

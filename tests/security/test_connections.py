@@ -252,11 +252,13 @@ async def test_what_is_no_http_writes_no_log_line(
         reader, writer = await server.connect(upgrade)
         assert (await reader.read(12)) == b"HTTP/1.1 200"
         for _ in range(50):
+            if writer.is_closing():  # asyncio warns of who goes on writing, and that would be this test
+                break
             writer.write(b"\x81" * 200)
             await asyncio.sleep(0)
-        writer.write_eof()
+        else:
+            writer.write_eof()
         await heard(reader)
     printed = capsys.readouterr()
-    # asyncio tells that this test goes on writing to a closed connection.
-    assert [record.name for record in caplog.records if record.name != "asyncio"] == []
+    assert [record.name for record in caplog.records] == []
     assert printed.out + printed.err == ""

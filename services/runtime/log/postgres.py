@@ -63,7 +63,7 @@ class PostgresLog:
         """
         async with (
             # Connections of its own: leases are prolonged and records fetched while handlers hold all of the store's.
-            Store.open(store.dsn, max_size=_CONNECTIONS, name="contactsync-log") as own,
+            Store.open(store.dsn, max_size=_CONNECTIONS, name="contactsync-log", plan_once=True) as own,
             Doorbell.open(store.dsn) as bell,
         ):
             writer = Writer(store.dsn, bell, max_messages=max_messages, max_bytes=max_bytes, timeout=timeout)

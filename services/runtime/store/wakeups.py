@@ -15,12 +15,13 @@ _LONGEST_PAUSE = 2.0
 
 
 class Wakeups:
-    """Notifications of some channels, merged into one flag. Waiting clears it."""
+    """Notifications of some channels, merged into one flag, and what they named. Waiting clears the flag."""
 
     def __init__(self, dsn: str, channels: Sequence[str]) -> None:
         self._dsn = dsn
         self._channels = channels
         self._flag = asyncio.Event()
+        self._named: set[str] | None = set()
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -44,6 +45,11 @@ class Wakeups:
         self._flag.clear()
         return True
 
+    def named(self) -> frozenset[str] | None:
+        """Return the payloads that came since this was last asked; None if some may have been missed."""
+        named, self._named = self._named, set()
+        return None if named is None else frozenset(named)
+
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
         connection = await asyncpg.connect(self._dsn, timeout=10, server_settings={"application_name": "wakeups"})
         try:
@@ -54,7 +60,9 @@ class Wakeups:
             raise
         return connection
 
-    def _notified(self, *_: object) -> None:
+    def _notified(self, _: object, __: int, ___: str, payload: object) -> None:
+        if self._named is not None:
+            self._named.add(str(payload))
         self._flag.set()
 
     async def _run(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
@@ -69,6 +77,7 @@ class Wakeups:
                 with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                     connection = await self._connect()
                     break
+            self._named = None
             self._flag.set()
             log.info("wakeups_back")
 

@@ -188,7 +188,7 @@ def normal_text(text: str, type_: FieldType) -> Normal:
     return "\n".join(tidy(line) for line in lines).strip("\n")
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=2048)
 def normal_phone(text: str) -> Normal:
     """Return a phone number as it is dialled: E.164 where it has a country code, else its digits."""
     digits = "".join(c for c in unicodedata.normalize("NFKC", text) if c.isdigit() or c in "+*#,;")

@@ -66,6 +66,8 @@ class Slice:
     freed: set[str] = field(default_factory=set)
     """Addresses, links and contacts for which others may be waiting."""
     dirty_records: set[ContactKey] = field(default_factory=set)
+    readdressed: set[ContactKey] = field(default_factory=set)
+    """Of the dirty records those whose addresses aren't the ones that were loaded."""
     dirty_links: set[str] = field(default_factory=set)
     sightings: int = 0
     changes: int = 0
@@ -124,6 +126,8 @@ class Slice:
         self.records[key] = record
         self.dirty_records.add(key)
         self.changes += 1
+        if before is None or before.addresses != record.addresses:
+            self.readdressed.add(key)
         if before is None:
             return
         if before.looking is not None and record.looking is None:

@@ -282,8 +282,9 @@ async def _until_idle(worker: AccountWorker) -> None:
     for _ in range(_MOST_STEPS):
         if await worker.writes.step() == 0:
             continue
-        await worker.writes.land()
+        await worker.writes.flights.land()
+        await worker.reads.flights.land()
         if await worker.reads.step() > 0 and await worker.writes.step() > 0:
-            await worker.writes.land()
+            await worker.writes.flights.land()
             return
     raise AssertionError("the lanes don't come to rest")
