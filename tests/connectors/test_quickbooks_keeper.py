@@ -48,7 +48,10 @@ def giving(*grants: Grant | Trouble) -> tuple[Callable[[str], Awaitable[Grant | 
 
 async def waiting(store: Store, number: int) -> None:
     """Return once so many wait for the lock of an account's tokens."""
-    count = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%registry.token%'"
+    count = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND wait_event_type = 'Lock' AND query LIKE '%registry.token%'"
+    )
     async with asyncio.timeout(20):
         while await store.fetchval(count) < number:  # noqa: ASYNC110 - the database tells nobody
             await asyncio.sleep(0.01)
