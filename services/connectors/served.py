@@ -10,6 +10,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from services.runtime.sockets import undelayed
+
 ABORT = "contactsync.abort"
 """The ASGI extension by which a sandbox cuts the connection that it is asked on."""
 
@@ -39,6 +41,7 @@ class _Server(uvicorn.Server):
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        undelayed(sockets or ())
         await super().startup(sockets)
         self.ready.set()
 

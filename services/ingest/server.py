@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from services.ingest.connection import Bounds, Config
 from services.runtime.settings import Settings
+from services.runtime.sockets import undelayed
 
 
 class PortTakenError(Exception):
@@ -35,6 +36,11 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=grace,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen; answers leave at once."""
+        undelayed(sockets or ())
+        await super().startup(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
