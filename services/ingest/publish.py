@@ -11,8 +11,7 @@ from services.contracts.app import Reading
 from services.contracts.envelope import event_key, headers, seal
 from services.contracts.events import Event, ScanFinished
 from services.runtime.log import EVENTS, LogUnavailableError, Message
-from services.runtime.store import Store
-from services.runtime.suppression import Suppressed, Suppressions
+from services.runtime.suppression import Asked, Suppressed, Suppressions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 250_000_000_000_000_000  # the year 9892; `datetime` ends with 9999
@@ -60,10 +59,12 @@ class Publisher:
     `store` knows who was forgotten.
     """
 
-    def __init__(self, log: Appends, *, store: Store | None = None, limit: int = 256, timeout: float = 10.0) -> None:
+    def __init__(self, log: Appends, *, store: Asked | None = None, limit: int = 256, timeout: float = 10.0) -> None:
         self._log = log
         self._store = store
         self._suppressions = Suppressions()
+        self._reading = asyncio.Lock()
+        self._readings = 0
         self._limit = limit
         self._timeout = timeout
         self.in_flight = 0
@@ -86,11 +87,18 @@ class Publisher:
             self.in_flight -= 1
 
     async def _suppressed(self) -> Suppressed:
-        """Who was forgotten; as of the last reading while the store is away, and sync looks once more."""
+        """Who was forgotten; as of the last reading while the store is away, and sync looks once more.
+
+        Publications that come while it is being read share the next reading.
+        """
         if self._store is None:
             return Suppressed()
+        begun = self._readings
         try:
-            async with asyncio.timeout(_STORE_SECONDS):
+            async with asyncio.timeout(_STORE_SECONDS), self._reading:
+                if self._readings > begun:  # it began after this call did
+                    return self._suppressions.last
+                self._readings += 1
                 return await self._suppressions.current(self._store)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return self._suppressions.last  # whatever the store's trouble is, a delivery is taken in
