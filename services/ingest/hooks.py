@@ -48,6 +48,7 @@ class Hooks:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._apps = apps
+        self._preparing = {name: app for name, app in apps.items() if isinstance(app, Prepares)}
         self._accounts = accounts
         self._publisher = publisher
         self._bodies = bodies
@@ -151,8 +152,8 @@ class Hooks:
 
     async def _read(self, delivery: Delivery, registered: Registered) -> tuple[Reading, ...] | Wake | Refusal:
         app = self._apps[registered.account.app]
-        if isinstance(app, Prepares):
-            trouble = await app.prepare(self._access(registered), delivery)
+        if (preparing := self._preparing.get(registered.account.app)) is not None:
+            trouble = await preparing.prepare(self._access(registered), delivery)
             if trouble is not None:
                 return _away("keys", trouble.detail, trouble.retry_after)
         try:

@@ -33,6 +33,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 date_header=date_header,
                 server_header=False,
+                proxy_headers=False,  # nobody asks where a delivery came from: its signature says who sent it
                 timeout_graceful_shutdown=grace,
             )
         )

@@ -16,6 +16,9 @@ def delivered(account: str, app: str, *, sender: str | None, began: float) -> It
     `began`: unix seconds. The sender's own trace is linked, not continued: whoever knows the address could else decide
     which traces are kept. Without traces its traceparent travels on.
     """
+    if not tracing.on():
+        yield sender
+        return
     links = () if sender is None else (sender,)
     moment = int(began * 1_000_000_000)
     with (
@@ -24,7 +27,7 @@ def delivered(account: str, app: str, *, sender: str | None, began: float) -> It
         ) as received,
         tracing.span("publish", received.traceparent, kind="producer", topic=EVENTS) as published,
     ):
-        yield published.traceparent if tracing.on() else sender
+        yield published.traceparent
 
 
 @contextmanager

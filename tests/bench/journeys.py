@@ -130,9 +130,9 @@ def _cause(stretch: Stretch) -> str:
 
 
 async def _highest(where: str, place: Town) -> Row:
-    """Step the rate up until it isn't held, then hold the best of them for a minute, or the next below it."""
+    """Step the rate up until it isn't held twice, then hold the best of them for a minute, or the next below it."""
     rate = SLOWEST
-    while (await place.work(rate * STEP, STEP_SECONDS)).held:
+    while (await place.work(rate * STEP, STEP_SECONDS)).held or (await place.work(rate * STEP, STEP_SECONDS)).held:
         rate *= STEP
     while not (stretch := await place.work(rate, HELD_SECONDS)).held and rate > 1:
         rate /= STEP

@@ -139,12 +139,13 @@ class Town:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 head, _, tail = (folder / "stat").read_text("ascii", "replace").rpartition(")")
                 fields = tail.split()
-                # Fields 6, 14 and 15 of proc_pid_stat(5): the session, whose leader each of ours is, and the time.
+                # Fields 6 and 14 to 17 of proc_pid_stat(5): the session, whose leader each of ours is, and the time,
+                # also of children who ended, as PostgreSQL's connections do now and then.
                 name = ours.get(int(fields[3])) or _SERVERS.get(head.partition("(")[2])
                 if int(folder.name) == os.getpid():
                     name = _ACCOUNTS
                 if name is not None:
-                    found[name] += (int(fields[11]) + int(fields[12])) / _TICKS
+                    found[name] += sum(map(int, fields[11:15])) / _TICKS
         return found
 
 
