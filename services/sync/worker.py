@@ -1,4 +1,4 @@
-"""The sync worker: takes batches of events and receipts in, each in one transaction with its progress."""
+"""The sync worker: takes batches of events and receipts in, in transactions with their progress."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +27,15 @@ from services.runtime.store import Store
 from services.runtime.suppression import Suppressions, blank, erased
 from services.sync.configs import Configs, MissingAppError, read_configs
 from services.sync.core.take import Input
+from services.sync.gathering import Gathering
 from services.sync.save import park
 from services.sync.scans import finish_scan
 from services.sync.transact import Cause, transact
 
 GROUP = "sync"
 PROGRESS = Progress("sync")
+_MOST = 200
+"""Records of a transaction, of all partitions together."""
 POISON = 20
 """Messages parked in a row although they can be read, from which on it isn't the messages: the worker stops."""
 
@@ -86,21 +89,25 @@ class Worker:
         self._manifests = manifests
         self._on_commit = on_commit
         self._poison = 0
+        self._gathering = Gathering(self._folded, most=_MOST)
         self._unreadable = Poison()
         self._suppressions = Suppressions()
 
     async def run(self, member: str) -> NoReturn:
         """Consume for ever as `member`."""
-        await consume(
-            self._log,
-            self._store,
-            PROGRESS,
-            group=GROUP,
-            topics=(EVENTS, RECEIPTS),
-            member=member,
-            handle=self.handle,
-            max_records=200,
-        )
+        try:
+            await consume(
+                self._log,
+                self._store,
+                PROGRESS,
+                group=GROUP,
+                topics=(EVENTS, RECEIPTS),
+                member=member,
+                handle=self.handle,
+                max_records=_MOST,
+            )
+        finally:
+            await self._gathering.close()
 
     async def configs(self, database: Database) -> Configs:
         """Read the connections in force, without locking them (P11)."""
@@ -163,9 +170,15 @@ class Worker:
         await self._store.retrying(work)
 
     async def _fold(self, batch: Batch, run: Sequence[Taken]) -> bool:
+        return await self._gathering.put((batch, run), len(run))
+
+    async def _folded(self, shares: Sequence[tuple[Batch, Sequence[Taken]]]) -> bool:
+        """Fold runs of several partitions in one transaction with their progress."""
+
         async def begin(database: Database) -> list[Cause]:
-            await batch.advance(database, run[-1].record.offset + 1)
-            return await self._fresh(database, run)
+            for batch, run in shares:
+                await batch.advance(database, run[-1].record.offset + 1)
+            return await self._fresh(database, [taken for _, run in shares for taken in run])
 
         return await transact(self._store, self.configs, begin)
 
