@@ -66,6 +66,8 @@ class Connection(asyncio.Protocol):
         _, _, length = head.partition(b"\r\ncontent-length:")
         if len(body) >= int(length.partition(b"\r\n")[0]):
             self._buffer = b""
+            if b"\r\nconnection: close" in head:
+                self.close()
             self._answer.set_result((int(head[9:12]), b"\r\nretry-after:" in head))
             self._answer = None
 
@@ -73,6 +75,11 @@ class Connection(asyncio.Protocol):
         """An answer that doesn't come is a fault of the measurement."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionResetError("the server closed a connection"))
+
+    @property
+    def kept(self) -> bool:
+        """Whether another delivery can be sent: the server ends a connection where it has no room."""
+        return not self._transport.is_closing()
 
     def close(self) -> None:
         """Leave."""
@@ -107,7 +114,7 @@ class Sender:
         requests = [self._request() for _ in range(count)]
         # A round's own, and only now: a server closes connections that aren't used for a while.
         for _ in range(wanted.connections):
-            self._free.append((await loop.create_connection(Connection, "127.0.0.1", self._port))[1])
+            self._free.append(await self._connected())
         answers: Counter[int] = Counter()
         waits: list[float] = []
         again = 0
@@ -140,12 +147,16 @@ class Sender:
             async with room:
                 connection = self._free.popleft()
                 await post(connection, request, moment)
-                self._free.append(connection)
+                self._free.append(connection if connection.kept else await self._connected())
 
         async with asyncio.TaskGroup() as group:
             for rate, seconds in wanted.stretches:
                 async for moment in due(rate, seconds):
                     group.create_task(one(requests.pop(), moment))
+
+    async def _connected(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        return (await loop.create_connection(Connection, "127.0.0.1", self._port))[1]
 
     def _request(self) -> bytes:
         now = int(time.time())
