@@ -28,7 +28,7 @@ from services.runtime import gauges, health, http, telemetry
 from services.runtime.app import Access, App
 from services.runtime.clock import DatabaseClock
 from services.runtime.health import Health
-from services.runtime.heap import keep_small
+from services.runtime.heap import keep_small, settle
 from services.runtime.log.open import ManagedLog, log_of
 from services.runtime.log.topics import RETENTION, topics
 from services.runtime.metrics import Metrics
@@ -288,6 +288,7 @@ async def run(settings: Settings, roles: frozenset[str], apps: frozenset[str] | 
             installed(settings) as installation,
         ):
             structlog.get_logger().info("started", roles=",".join(sorted(roles)), listen=settings.listen)
+            settle()
             await serve_roles(installation, roles, stop, apps=apps, listener=listener, health_listener=health_listener)
     finally:
         stop.over()

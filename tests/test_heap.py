@@ -1,14 +1,15 @@
-"""What a burst took goes back to the system."""
+"""What a burst took goes back to the system, and what stays costs no collection."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 
 import pytest
 
-from services.runtime.heap import keep_small, trimmer
+from services.runtime.heap import keep_small, settle, trimmer
 from tests.faults.growth import held
 
 BURST_MIB = 60
@@ -34,3 +35,13 @@ async def test_what_a_burst_took_goes_back_though_something_of_it_stays() -> Non
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
     assert len(staying) > 1
+
+
+def test_what_was_there_at_the_start_is_no_part_of_a_collection() -> None:
+    before = len(gc.get_objects())
+    settle()
+    try:
+        assert len(gc.get_objects()) < before / 10
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()

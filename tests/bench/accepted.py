@@ -35,9 +35,7 @@ _MILLI, _MICRO = 1_000, 1_000_000
 async def rows(bench: Bench) -> list[Row]:
     """For each log: as many as it takes, the latency at half of that, and a burst."""
     made = await _rows(bench, "embedded log", "postgres:")
-    if bench.quick:
-        made.append(_missing("a quick run measures the embedded log alone: processes take their time to start"))
-    elif bench.kafka:
+    if bench.kafka:
         made += await _rows(bench, "Kafka", f"kafka://{bench.kafka}")
     else:
         made.append(_missing(bench.kafka_missing))

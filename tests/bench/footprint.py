@@ -44,7 +44,7 @@ async def rows(bench: Bench) -> list[Row]:
     """Memory, start-up, and the image's size if there is one."""
     libraries = bench.folder / "libraries"
     libraries.write_bytes(await _output(sys.executable, "-c", _LIBRARIES))
-    seconds = 1.0 if bench.quick else 5.0
+    seconds = 0.5 if bench.quick else 5.0
     fresh, again, memory, bare_memory, bare_start, rest = [], [], [], [], [], []
     data = bench.folder / "data"
     for number in range(1 if bench.quick else bench.runs):

@@ -36,9 +36,7 @@ async def rows(bench: Bench) -> list[Row]:
     """Latency at each rate and the highest rate, on each log."""
     async with _hops(bench) as hops:
         made = await _rows(bench, "embedded log, one process", "postgres:", EMBEDDED, hops)
-        if bench.quick:
-            made.append(_missing("a quick run measures the embedded log alone: processes take their time to start"))
-        elif bench.kafka:
+        if bench.kafka:
             made += await _rows(bench, "Kafka, a process for each role", f"kafka://{bench.kafka}", KAFKA, hops)
         else:
             made.append(_missing(bench.kafka_missing))
