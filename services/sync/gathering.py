@@ -98,7 +98,8 @@ class Gathering(Generic[Share]):
     async def _work(self, taken: Sequence[_Waiting[Share]]) -> None:
         if not await self._folded(taken):
             for one in taken:
-                await self._folded([one])
+                if not one.done.done():
+                    await self._folded([one])
 
     async def _folded(self, taken: Sequence[_Waiting[Share]]) -> bool:
         """Fold, and tell what came of it; False if each is to be tried alone."""

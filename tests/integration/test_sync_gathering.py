@@ -157,6 +157,23 @@ async def test_who_is_folded_beside_somebody_cancelled_is_folded(fold: Fold, gat
     assert fold.committed == ["first", "a", "b"]
 
 
+async def test_who_is_cancelled_before_its_turn_alone_has_none(fold: Fold, gathering: Gathering[str]) -> None:
+    fold.bad["a"] = ValueError("a is bad")
+    fold.stop["a"] = asyncio.Event()
+    async with held(fold, gathering):
+        a, b = put(gathering, "a", "b")
+        await asyncio.sleep(0)
+    while len(fold.calls) < 2:  # noqa: ASYNC110 - until the next fold has begun
+        await asyncio.sleep(0)
+    b.cancel()
+    await asyncio.wait({b})
+    fold.stop["a"].set()
+    with pytest.raises(ValueError, match="a is bad"):
+        await a
+    assert await gathering.put("c", 1)
+    assert fold.calls[1:] == [["a", "b"], ["a"], ["c"]]
+
+
 async def test_closing_ends_what_is_under_way(fold: Fold, gathering: Gathering[str]) -> None:
     fold.stop["a"] = asyncio.Event()
     (task,) = put(gathering, "a")
