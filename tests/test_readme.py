@@ -52,3 +52,12 @@ def test_the_commands_that_the_readme_lists_are_those_there_are() -> None:
 def test_the_links_of_the_readme_lead_somewhere() -> None:
     for target in re.findall(r"\]\(((?!https?:)[^)]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_figures_on_speed_are_those_of_the_benchmarks() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    table = README[README.index("| what | contactsync |") : README.index("## Run it for real")]
+    cells = [cell for row in table.strip().splitlines()[2:] for cell in row.split("|")[2:]]
+    told = {figure for cell in cells for figure in re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", cell)}
+    assert len(told) > 20
+    assert {figure for figure in told if not re.search(rf"(?<![\d.,]){re.escape(figure)}(?![\d,]|\.\d)", page)} == set()
