@@ -89,10 +89,11 @@ async def multiply(store: Store, people: int, *, first: int = 1) -> None:
     `MERGED_EACH`th copy's left contact another one was merged. The ledger of the
     connectors learns of a link when it is first written.
     """
-    for statement in (_CONTACTS, _CONTACT_ADDRESSES, _ADDRESSES, _LINKS):
-        await store.pool.execute(statement, TOKEN, first, people, timeout=_SECONDS)
+    # These first: they look for the pair's left contact, and not among all its copies.
     for statement in (_MERGED, _MERGED_ADDRESSES):
         await store.pool.execute(statement, TOKEN, first, people, MERGED_EACH, timeout=_SECONDS)
+    for statement in (_CONTACTS, _CONTACT_ADDRESSES, _ADDRESSES, _LINKS):
+        await store.pool.execute(statement, TOKEN, first, people, timeout=_SECONDS)
     await store.pool.execute(f"VACUUM ANALYZE {_TABLES}", timeout=_SECONDS)
 
 
