@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from services.connectors import ledger, reads
 from services.connectors.desk import Desk
 from services.connectors.flights import Flights
-from services.connectors.pacing import pause_after
+from services.connectors.pacing import NEVER, pause_after, until
 from services.connectors.publish import Outgoing, an_order, find_hit, found, look_answer
 from services.connectors.reads import Read
 from services.connectors.traced import finding, outcome_of
@@ -17,7 +17,6 @@ from services.runtime import tracing
 
 NOBODY = "nobody@contactsync.invalid"
 """An address that no contact has: asking for it shows whether an account answers (RFC 2606 keeps `.invalid` free)."""
-NEVER = float("inf")
 
 
 class ReadLane:
@@ -54,7 +53,7 @@ class ReadLane:
         moment = None if probing else await reads.next_due(desk.store, desk.account)
         if not probing and (moment is None or moment > now):
             await ledger.must_hold(desk.store, desk.account, desk.lease)
-            return _until(moment, now)
+            return until(moment, now)
         if delay := desk.buckets.read.delay(desk.clock.monotonic()):
             return delay
         try:
@@ -72,7 +71,7 @@ class ReadLane:
         if probing:
             await self._probe()
             return 0.0
-        return _until(moment, now)
+        return until(moment, now)
 
     async def _probe(self) -> None:
         desk = self._desk
@@ -135,7 +134,3 @@ class ReadLane:
             )
             hits.append(found(report, app=app, now=now, traceparent=trace))
         return hits
-
-
-def _until(moment: datetime | None, now: datetime) -> float:
-    return NEVER if moment is None else max(0.001, (moment - now).total_seconds())

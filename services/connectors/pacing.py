@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import tenacity
 
 from services.contracts.app import Pace
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 60.0
+NEVER = float("inf")
 
 # Half of each pause is fixed and half is drawn, so that many writes that failed together don't come back together.
 _HALF = tenacity.wait_exponential(multiplier=FIRST_PAUSE / 2, max=LONGEST_PAUSE / 2)
@@ -19,6 +22,11 @@ def pause_after(failures: int, retry_after: float | None = None) -> float:
     state = tenacity.RetryCallState(retry_object=tenacity.Retrying(), fn=None, args=(), kwargs={})
     state.attempt_number = max(1, min(failures, 64))  # 2 ** more says nothing new, and floats end somewhere
     return max(_BACKOFF(state), retry_after or 0.0)
+
+
+def until(moment: datetime | None, now: datetime) -> float:
+    """Seconds from `now` to `moment`, at least a thousandth; `NEVER` without a moment."""
+    return NEVER if moment is None else max(0.001, (moment - now).total_seconds())
 
 
 class Bucket:

@@ -19,6 +19,7 @@ from services.connectors.flights import Flights
 from services.connectors.group import FRESH, Group, attempt_of, refusal
 from services.connectors.health import still_away
 from services.connectors.judge import Judge
+from services.connectors.pacing import NEVER, until
 from services.connectors.publish import microseconds
 from services.connectors.traced import asking, outcome_of, sending
 from services.contracts.app import Ability, Trouble
@@ -29,7 +30,6 @@ OPEN = ("pending", "unknown")
 TELL_AFTER = timedelta(minutes=1)
 _TELL_EVERY = 10.0
 _AT_ONCE = 100
-NEVER = float("inf")
 
 
 class WriteLane:
@@ -102,7 +102,7 @@ class WriteLane:
             found = await ledger.due(tx, desk.account, OPEN, now, but=busy)
             if not found:
                 moment = await ledger.next_due(tx, desk.account, OPEN, but=busy)
-                return _until(moment, now)
+                return until(moment, now)
             entry = found[0]
             refused = await refusal(tx, entry)
             if entry.state == "pending" and refused is not None:
@@ -133,7 +133,7 @@ class WriteLane:
         if moment is not None and moment <= now:
             return 0.0
         await ledger.must_hold(desk.store, desk.account, desk.lease)
-        return _until(moment, now)
+        return until(moment, now)
 
     def _repeatable(self, entry: Entry, now: datetime) -> bool:
         manifest = self._desk.app.manifest
@@ -241,7 +241,3 @@ class WriteLane:
                 await ledger.save(tx, entry, msgspec.structs.replace(entry, told_unknown=True))
                 unknown = Unknown(reason=entry.unknown_reason or "", since=microseconds(entry.unknown_since))
                 await self._judge.report(tx, entry, ((entry.aim, unknown),))
-
-
-def _until(moment: datetime | None, now: datetime) -> float:
-    return NEVER if moment is None else max(0.001, (moment - now).total_seconds())
